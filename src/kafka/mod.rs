@@ -1,0 +1,1 @@
+//! The Kafka side. Knows nothing of Salesforce.

@@ -1,0 +1,4 @@
+//! What every daemon needs and no domain word enters: retry delays, the clock, supervision, shutdown.
+
+pub mod clock;
+pub mod retry;

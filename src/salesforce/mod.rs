@@ -1,0 +1,4 @@
+//! The Salesforce side. Knows nothing of Kafka.
+pub mod auth;
+pub mod event;
+pub mod pubsub;

@@ -1,0 +1,3 @@
+//! What the outside sees of the program: metrics and logs. Never a payload, a token or a field value.
+
+pub mod metrics;
