@@ -1,1 +1,20 @@
-//! TODO-by-owner
+//! The Pub/Sub API as a client: calls (`client`), schemas by id (`schemas`), and subscriptions.
+//!
+//! A [`Subscription`] is a task that reads one stream (`reader`) and three pure machines that decide for it:
+//! how many events to ask for (`credit`), where to go on after a break (`anchor`), and whether and when to
+//! open the stream again (`reopening`).
+
+mod anchor;
+mod client;
+mod credit;
+mod reader;
+mod reopening;
+mod schemas;
+#[cfg(test)]
+mod scripted;
+mod subscribe;
+
+pub use anchor::Start;
+pub use client::PubSubClient;
+pub use schemas::SchemaCache;
+pub use subscribe::{Item, ReceivedEvent, Releaser, StreamStatus, SubscribeOptions, Subscription};
