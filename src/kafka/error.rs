@@ -128,7 +128,10 @@ pub(super) const fn is_too_large(code: Code) -> bool {
 
 /// A failure about `object` (a topic, a group, a transactional id, the brokers).
 pub(super) fn failure(error: &KafkaError, object: &str) -> Failure {
-    if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) {
+    if matches!(
+        error,
+        KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)
+    ) {
         return creation_failure(error);
     }
     let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);

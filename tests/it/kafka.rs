@@ -9,8 +9,17 @@ async fn the_broker_answers() {
     let bootstrap = need!("kafka", broker::shared());
     let name = topic::unique("plain");
     topic::create(&bootstrap, &name, 3, &[("cleanup.policy", "compact")]).await;
-    assert_eq!(topic::config(&bootstrap, &name, "cleanup.policy").await.as_deref(), Some("compact"));
-    assert!(topic::read_all(&bootstrap, &name, Isolation::ReadCommitted).await.is_empty());
+    assert_eq!(
+        topic::config(&bootstrap, &name, "cleanup.policy")
+            .await
+            .as_deref(),
+        Some("compact")
+    );
+    assert!(
+        topic::read_all(&bootstrap, &name, Isolation::ReadCommitted)
+            .await
+            .is_empty()
+    );
 }
 
 #[tokio::test]

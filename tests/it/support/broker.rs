@@ -66,8 +66,8 @@ impl Broker {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let jars = kafka_jars()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("kafka-{}-{number}", std::process::id()));
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}-{number}", std::process::id()));
         let [client_port, controller_port] = free_ports()?;
         let broker = Self {
             jars,
