@@ -1,1 +1,24 @@
 //! The Kafka side. Knows nothing of Salesforce.
+//!
+//! ```text
+//!  Connection ──▶ Topics         looked up, made when asked, never by accident
+//!             ──▶ RouteProducer  records and position in one transaction
+//!             ──▶ PositionStore  where a route stands, read past other routes' open transactions
+//!             ──▶ Ownership      which routes this instance runs, and which are paused
+//! ```
+//!
+//! librdkafka's calls block: each client lives on a thread of its own or is called through `spawn_blocking`.
+
+mod client;
+mod compacted;
+mod error;
+mod positions;
+mod producer;
+mod record;
+mod topics;
+
+pub use client::{Connection, RECORD_BYTES_MAX};
+pub use positions::PositionStore;
+pub use producer::{Refusal, RouteProducer, Timing, WriteError, Written};
+pub use record::{Record, partition_of};
+pub use topics::Topics;

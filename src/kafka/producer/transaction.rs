@@ -1,0 +1,317 @@
+//! One write, on the producer's thread: hand over, wait until nothing is in flight, commit; or abort.
+//!
+//! Hazard: `commit_transaction` of the crate polls in steps of 100 ms unless nothing is in flight when it is
+//! called, and neither it nor `abort_transaction` serves delivery reports for us. So everything is waited for
+//! here first, with zero-time polls and short sleeps (`poll` with a short time spins on the processor).
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
+
+use super::deliveries::{Deliveries, Undelivered};
+use super::worker::SLICE;
+use super::{Refusal, WriteError};
+use crate::error::{ErrorKind, Failure};
+use crate::kafka::error::{failure, is_refusal, is_too_large};
+use crate::kafka::record::Record;
+
+pub(super) struct Transaction<'a> {
+    pub(super) producer: &'a BaseProducer<Deliveries>,
+    /// What messages call the producer.
+    pub(super) object: &'a str,
+    pub(super) commit_by: Instant,
+    pub(super) give_up_at: Instant,
+}
+
+/// Why a write cannot be completed.
+enum Trouble {
+    Refused(Refusal),
+    Failed(Failure),
+}
+
+/// What follows a failed call of the transaction interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The call goes on in the background; calling again resumes it.
+    Again,
+    Abort,
+    Lost,
+}
+
+const fn next(requires_abort: bool, fatal: bool, retriable: bool, time_left: bool) -> Next {
+    match (fatal, requires_abort, retriable, time_left) {
+        (true, ..) => Next::Lost,
+        (_, true, ..) => Next::Abort,
+        (_, _, true, true) => Next::Again,
+        // Out of time in the middle of a commit, or an error of no known sort: the outcome is unknown.
+        _ => Next::Lost,
+    }
+}
+
+fn next_after(error: &KafkaError, deadline: Instant) -> Next {
+    let time_left = Instant::now() < deadline;
+    match error {
+        KafkaError::Transaction(error) => next(
+            error.txn_requires_abort(),
+            error.is_fatal(),
+            error.is_retriable(),
+            time_left,
+        ),
+        // The crate's own flush before the commit.
+        KafkaError::Flush(_) => next(false, false, true, time_left),
+        _ => Next::Lost,
+    }
+}
+
+/// The pause between two looks: an eighth of what was waited already adds little to the wait and costs little
+/// when it is long.
+fn pause(waited: Duration) -> Duration {
+    (waited / 8).clamp(Duration::from_micros(50), Duration::from_millis(2))
+}
+
+impl Transaction<'_> {
+    pub(super) fn exactly_once(&self, records: &[Record], position: &Record) -> Result<(), WriteError> {
+        self.producer.context().begin();
+        if let Err(error) = self.producer.begin_transaction() {
+            return Err(self.lost(&error));
+        }
+        let all = || records.iter().chain(std::iter::once(position));
+        if let Err(trouble) = self.deliver(all(), records.len()) {
+            return Err(self.abort(trouble));
+        }
+        loop {
+            let Err(error) = self.producer.commit_transaction(SLICE) else {
+                return Ok(());
+            };
+            self.serve();
+            match next_after(&error, self.commit_by) {
+                Next::Again => {}
+                Next::Abort => return Err(self.abort(Trouble::Failed(failure(&error, self.object)))),
+                Next::Lost => return Err(self.lost(&error)),
+            }
+        }
+    }
+
+    pub(super) fn at_least_once(&self, records: &[Record], position: &Record) -> Result<(), WriteError> {
+        self.producer.context().begin();
+        self.deliver(records.iter(), records.len())
+            .and_then(|()| self.deliver(std::iter::once(position), 0))
+            .map_err(|trouble| match self.drain() {
+                Ok(()) => trouble.into_error(),
+                Err(lost) => lost,
+            })
+    }
+
+    /// Hands the records over and waits until all are acknowledged. `position` is the place of the position
+    /// among them (at or past the end: it is not among them).
+    fn deliver<'r>(
+        &self,
+        records: impl Iterator<Item = &'r Record> + Clone,
+        position: usize,
+    ) -> Result<(), Trouble> {
+        for (index, record) in records.clone().enumerate() {
+            self.send(index, record, position)?;
+        }
+        let started = Instant::now();
+        loop {
+            self.serve();
+            if let Some(undelivered) = self.producer.context().undelivered() {
+                let at_fault = records.clone().nth(undelivered.index);
+                return Err(trouble(&undelivered, at_fault, position, self.object));
+            }
+            if self.producer.in_flight_count() == 0 {
+                return Ok(());
+            }
+            if let Some((code, _)) = self.producer.client().fatal_error() {
+                return Err(Trouble::Failed(failure(&KafkaError::Global(code), self.object)));
+            }
+            if let Some(why) = self.producer.context().transaction_error() {
+                let failed = Failure::new(ErrorKind::Abortable, self.about("the transaction failed"));
+                return Err(Trouble::Failed(failed.caused_by(why)));
+            }
+            if Instant::now() >= self.commit_by {
+                return Err(Trouble::Failed(Failure::new(
+                    ErrorKind::Transient,
+                    self.about("the brokers did not acknowledge the records in time"),
+                )));
+            }
+            std::thread::sleep(pause(started.elapsed()));
+        }
+    }
+
+    fn send(&self, index: usize, record: &Record, position: usize) -> Result<(), Trouble> {
+        let mut waiting = to_base(index, record);
+        let started = Instant::now();
+        loop {
+            let error = match self.producer.send(waiting) {
+                Ok(()) => return Ok(()),
+                Err((error, refused)) => {
+                    waiting = refused;
+                    error
+                }
+            };
+            let full = error.rdkafka_error_code() == Some(Code::QueueFull);
+            if !full || Instant::now() >= self.commit_by {
+                let undelivered = Undelivered { index, error };
+                return Err(match trouble(&undelivered, Some(record), position, self.object) {
+                    // Refused before it was sent: this one it is.
+                    Trouble::Refused(refusal) => Trouble::Refused(Refusal {
+                        index: Some(index),
+                        ..refusal
+                    }),
+                    failed @ Trouble::Failed(_) => failed,
+                });
+            }
+            self.serve();
+            std::thread::sleep(pause(started.elapsed()));
+        }
+    }
+
+    fn abort(&self, trouble: Trouble) -> WriteError {
+        if let Err(lost) = self.drain() {
+            return lost;
+        }
+        loop {
+            let Err(error) = self.producer.abort_transaction(SLICE) else {
+                return trouble.into_error();
+            };
+            self.serve();
+            if next_after(&error, self.give_up_at) != Next::Again {
+                return self.lost(&error);
+            }
+        }
+    }
+
+    /// Throws away what was not sent and waits for the answers to what was: after it nothing of this write
+    /// is in flight.
+    fn drain(&self) -> Result<(), WriteError> {
+        self.producer.purge(PurgeConfig::default().queue());
+        let started = Instant::now();
+        while self.producer.in_flight_count() > 0 {
+            self.serve();
+            if let Some((code, _)) = self.producer.client().fatal_error() {
+                return Err(self.lost(&KafkaError::Global(code)));
+            }
+            if Instant::now() >= self.give_up_at {
+                return Err(WriteError::Lost(Failure::new(
+                    ErrorKind::Transient,
+                    self.about(
+                        "the brokers neither acknowledged the records nor let them be aborted in time",
+                    ),
+                )));
+            }
+            std::thread::sleep(pause(started.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// Serves what librdkafka has queued: delivery reports, log lines, token requests. One event a call.
+    fn serve(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// The first fatal error is the cause; what a later call says is mostly a consequence.
+    fn lost(&self, error: &KafkaError) -> WriteError {
+        let first = self.producer.client().fatal_error();
+        let mut failure = match first {
+            Some((code, _)) => failure(&KafkaError::Global(code), self.object),
+            None => failure(error, self.object),
+        };
+        // The producer is gone: what would be retried or aborted on it is begun again on the next.
+        if failure.kind == ErrorKind::Abortable {
+            failure.kind = ErrorKind::Fenced;
+        }
+        WriteError::Lost(failure)
+    }
+
+    fn about(&self, what: &str) -> String {
+        format!("Kafka, {}: {what}", self.object)
+    }
+}
+
+impl Trouble {
+    fn into_error(self) -> WriteError {
+        match self {
+            Self::Refused(refusal) => WriteError::Refused(refusal),
+            Self::Failed(failure) => WriteError::Aborted(failure),
+        }
+    }
+}
+
+fn trouble(undelivered: &Undelivered, at_fault: Option<&Record>, position: usize, object: &str) -> Trouble {
+    let Some(record) = at_fault else {
+        return Trouble::Failed(failure(&undelivered.error, object));
+    };
+    let code = undelivered.error.rdkafka_error_code().unwrap_or(Code::Unknown);
+    if !is_refusal(code) {
+        return Trouble::Failed(failure(&undelivered.error, &format!("topic {}", record.topic)));
+    }
+    if undelivered.index == position {
+        // Not an event's fault: the bridge's own small record was refused.
+        let topic = &record.topic;
+        return Trouble::Failed(
+            Failure::new(
+                ErrorKind::Denied,
+                format!("topic {topic} refuses the route's position"),
+            )
+            .remedy(format!(
+                "compare the configuration of {topic} with the one the bridge gives it"
+            ))
+            .caused_by(undelivered.error.clone()),
+        );
+    }
+    Trouble::Refused(Refusal {
+        topic: record.topic.clone(),
+        reason: code.to_string(),
+        too_large: is_too_large(code),
+        index: None,
+    })
+}
+
+fn to_base(index: usize, record: &Record) -> BaseRecord<'_, [u8], [u8], usize> {
+    let mut base =
+        BaseRecord::<[u8], [u8], usize>::with_opaque_to(&record.topic, index).timestamp(record.timestamp_ms);
+    if let Some(partition) = record.partition {
+        base = base.partition(partition);
+    }
+    if let Some(key) = &record.key {
+        base = base.key(key);
+    }
+    if let Some(value) = &record.value {
+        base = base.payload(value);
+    }
+    if !record.headers.is_empty() {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (key, value) in &record.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value.as_ref()),
+            });
+        }
+        base = base.headers(headers);
+    }
+    base
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_is_resumed_aborted_or_gives_the_producer_up() {
+        assert_eq!(next(false, false, true, true), Next::Again);
+        assert_eq!(next(false, false, true, false), Next::Lost, "outcome unknown");
+        assert_eq!(next(true, false, false, true), Next::Abort);
+        assert_eq!(next(true, true, false, true), Next::Lost, "fatal wins");
+        assert_eq!(next(false, false, false, true), Next::Lost, "of no known sort");
+    }
+
+    #[test]
+    fn pauses_stay_short_against_the_wait() {
+        assert_eq!(pause(Duration::ZERO), Duration::from_micros(50));
+        assert_eq!(pause(Duration::from_millis(8)), Duration::from_millis(1));
+        assert_eq!(pause(Duration::from_secs(9)), Duration::from_millis(2));
+    }
+}

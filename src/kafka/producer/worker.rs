@@ -1,0 +1,115 @@
+//! A producer's thread: makes the client, initialises it, takes one write after the other, and destroys the
+//! client at its end (which blocks, and is why it happens here).
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, Producer as _};
+use tokio::sync::oneshot;
+
+use super::deliveries::Deliveries;
+use super::transaction::Transaction;
+use super::{Timing, WriteError, Written};
+use crate::error::{ErrorKind, Failure};
+use crate::kafka::error::{creation_failure, failure};
+use crate::kafka::record::Record;
+
+/// How often an idle producer's log lines and token requests are served: two hundred of them wake the
+/// machine two hundred times a second.
+const IDLE_SERVE_EVERY: Duration = Duration::from_secs(1);
+/// The longest single blocking call. Between two of them log lines and token requests are served.
+pub(super) const SLICE: Duration = Duration::from_secs(1);
+/// How long `init_transactions` may take: longer than an election of a coordinator, and than the end of a
+/// transaction that an earlier owner left open.
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) records: Vec<Record>,
+    pub(super) position: Record,
+    pub(super) reply: oneshot::Sender<Result<Written, WriteError>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Transactions,
+    RecordsThenPosition,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// What messages call this producer.
+    pub(super) object: String,
+    pub(super) config: ClientConfig,
+    pub(super) timing: Timing,
+    pub(super) mode: Mode,
+}
+
+impl Worker {
+    pub(super) fn run(self, jobs: &Receiver<Job>, ready: oneshot::Sender<Result<(), Failure>>) {
+        let producer = match self.create() {
+            Ok(producer) => producer,
+            // Nobody waits any more: then nobody misses the answer.
+            Err(failure) => return drop(ready.send(Err(failure))),
+        };
+        if ready.send(Ok(())).is_err() {
+            return;
+        }
+        loop {
+            match jobs.recv_timeout(IDLE_SERVE_EVERY) {
+                Ok(job) => {
+                    let outcome = self.write(&producer, &job);
+                    let lost = matches!(outcome, Err(WriteError::Lost(_)));
+                    // Whoever dropped the write reads the outcome from Kafka.
+                    drop(job.reply.send(outcome));
+                    if lost {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => producer.poll(Duration::ZERO),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn create(&self) -> Result<BaseProducer<Deliveries>, Failure> {
+        let producer: BaseProducer<Deliveries> = self
+            .config
+            .create_with_context(Deliveries::default())
+            .map_err(|error| creation_failure(&error))?;
+        if self.mode == Mode::RecordsThenPosition {
+            return Ok(producer);
+        }
+        let deadline = Instant::now() + INIT_TIMEOUT;
+        loop {
+            match producer.init_transactions(SLICE) {
+                Ok(()) => return Ok(producer),
+                Err(error) => {
+                    producer.poll(Duration::ZERO);
+                    let failure = failure(&error, &self.object);
+                    if failure.kind != ErrorKind::Transient || Instant::now() >= deadline {
+                        return Err(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&self, producer: &BaseProducer<Deliveries>, job: &Job) -> Result<Written, WriteError> {
+        let started = Instant::now();
+        let write = Transaction {
+            producer,
+            object: &self.object,
+            commit_by: started + self.timing.commit_within,
+            give_up_at: started + self.timing.give_up_within,
+        };
+        match self.mode {
+            Mode::Transactions => write.exactly_once(&job.records, &job.position)?,
+            Mode::RecordsThenPosition => write.at_least_once(&job.records, &job.position)?,
+        }
+        Ok(Written {
+            took: started.elapsed(),
+        })
+    }
+}
