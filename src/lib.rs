@@ -11,6 +11,8 @@
 //! config, error}`. `salesforce` and `kafka` never import each other; `simulator` imports the generated
 //! protocol types alone, so that client and simulator check each other. `tests/it/tidy.rs` holds this.
 
+pub mod admin;
+//pub mod app;
 pub mod config;
 pub mod error;
 pub mod kafka;

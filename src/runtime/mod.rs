@@ -2,4 +2,6 @@
 
 pub mod clock;
 pub mod retry;
+pub mod shutdown;
+pub mod supervisor;
 pub mod task;

@@ -6,3 +6,37 @@ pub mod error;
 pub mod event;
 mod flight;
 pub mod pubsub;
+
+use std::sync::Arc;
+
+use crate::config::SalesforceConfig;
+use crate::error::Failure;
+use crate::telemetry::metrics::Metrics;
+use auth::TokenSource;
+use event::EventSchema;
+use pubsub::{PubSubClient, SchemaCache};
+
+/// One org: its session, its connection and its schemas, shared by all routes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Salesforce {
+    pub tokens: TokenSource,
+    pub pubsub: PubSubClient,
+    pub schemas: Arc<SchemaCache<EventSchema>>,
+}
+
+impl Salesforce {
+    /// Must be called inside the runtime; connects with the first call.
+    ///
+    /// # Errors
+    /// `Misconfigured`: an address, a key or a CA file that cannot be used.
+    pub fn new(config: &SalesforceConfig, metrics: Metrics) -> Result<Self, Failure> {
+        let tokens = TokenSource::new(config, metrics)?;
+        let pubsub = PubSubClient::new(config, tokens.clone())?;
+        let schemas = Arc::new(SchemaCache::new(pubsub.clone(), EventSchema::parse));
+        Ok(Self {
+            tokens,
+            pubsub,
+            schemas,
+        })
+    }
+}

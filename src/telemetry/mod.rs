@@ -1,3 +1,4 @@
 //! What the outside sees of the program: metrics and logs. Never a payload, a token or a field value.
 
+pub mod logging;
 pub mod metrics;

@@ -1,0 +1,112 @@
+//! What an operator reaches over HTTP.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `GET /live` | 200 while the process runs |
+//! | `GET /ready` | 200, or 503 naming the routes that are halted or have had no answer for too long |
+//! | `GET /metrics` | Prometheus text |
+//! | `GET /api/routes` | every route with its state, position and counters |
+//! | `GET /api/routes/{name}` | one of them |
+//! | `POST /api/routes/{name}/pause`, `…/resume`, `…/restart` | 202; 404 for an unknown route |
+
+mod access;
+mod health;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::middleware;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Secret;
+use crate::routes::state::RouteStatus;
+use crate::runtime::clock;
+use crate::telemetry::metrics::Metrics;
+
+/// How long a route may go without an answer from its other side before `/ready` fails. Salesforce promises a
+/// keep-alive within 270 seconds, so ten minutes is two missed ones.
+pub const SILENCE_MAX: Duration = Duration::from_secs(600);
+
+/// The largest request body; nothing here takes a body at all.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// What an operator asks of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteCommand {
+    Pause,
+    Resume,
+    Restart,
+}
+
+/// A command on its way to the supervisor; the answer says why it could not be taken.
+#[derive(Debug)]
+pub struct CommandRequest {
+    pub route: Arc<str>,
+    pub command: RouteCommand,
+    pub answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// Everything that the listener shows.
+#[derive(Debug, Clone)]
+pub struct AdminState {
+    pub bridge: Arc<str>,
+    pub routes: Arc<[Arc<RouteStatus>]>,
+    /// Routes that the group gave to this instance although its configuration does not have them.
+    pub unknown_routes: Arc<parking_lot::Mutex<Vec<String>>>,
+    pub metrics: Metrics,
+    pub token: Option<Secret>,
+    pub silence_max: Duration,
+    pub commands: mpsc::Sender<CommandRequest>,
+}
+
+/// Binds the listener; the address is the one really bound (port 0 gives a free one).
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Serves until the task is dropped: admin stops last.
+pub async fn serve(listener: TcpListener, state: AdminState) {
+    if let Err(error) = axum::serve(listener, router(state)).await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/api/routes", get(routes::list))
+        .route("/api/routes/{name}", get(routes::one))
+        .route("/api/routes/{name}/{command}", post(routes::command))
+        .layer(middleware::from_fn_with_state(state.clone(), access::guard))
+        .route("/live", get(health::live))
+        .route("/ready", get(health::ready))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(state)
+}
+
+async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
+    let now = clock::now_ms();
+    for route in state.routes.iter() {
+        route.refresh_gauges(now);
+    }
+    (
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        state.metrics.render(),
+    )
+}

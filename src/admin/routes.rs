@@ -1,0 +1,117 @@
+//! `/api/routes`: what flows, what is stuck, why, and what to do, as JSON.
+
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::{AdminState, CommandRequest, RouteCommand};
+use crate::routes::state::{PositionView, RouteState, RouteStatus};
+use crate::runtime::clock;
+
+#[derive(Debug, Serialize)]
+struct RouteView {
+    name: String,
+    direction: &'static str,
+    state: RouteState,
+    /// Whether this instance runs it.
+    runs_here: bool,
+    position: PositionView,
+    /// RFC 3339: the last event or keep-alive from the other side.
+    last_answer: String,
+    events_received: u64,
+    records_written: u64,
+    filtered: u64,
+    dead_letters: u64,
+    gaps: u64,
+    in_hand: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+}
+
+fn view(route: &RouteStatus) -> RouteView {
+    let counters = &route.counters;
+    RouteView {
+        name: route.name.to_string(),
+        direction: route.direction,
+        state: route.state(),
+        runs_here: route.runs_here(),
+        position: route.position(),
+        last_answer: clock::rfc3339_ms(route.last_answer_ms()),
+        events_received: counters.events_received.load(Ordering::Relaxed),
+        records_written: counters.records_written.load(Ordering::Relaxed),
+        filtered: counters.filtered.load(Ordering::Relaxed),
+        dead_letters: counters.dead_letters.load(Ordering::Relaxed),
+        gaps: counters.gaps.load(Ordering::Relaxed),
+        in_hand: counters.in_hand.load(Ordering::Relaxed),
+        last_error: route.last_error(),
+    }
+}
+
+pub(super) async fn list(State(state): State<AdminState>) -> Response {
+    let routes: Vec<RouteView> = state.routes.iter().map(|route| view(route)).collect();
+    let unknown = state.unknown_routes.lock().clone();
+    let mut body = json!({ "bridge": &*state.bridge, "routes": routes });
+    if !unknown.is_empty() {
+        body["assigned_but_unknown"] = json!(unknown);
+    }
+    Json(body).into_response()
+}
+
+pub(super) async fn one(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
+    state
+        .routes
+        .iter()
+        .find(|route| *route.name == *name)
+        .map_or_else(|| unknown(&name), |route| Json(view(route)).into_response())
+}
+
+pub(super) async fn command(
+    State(state): State<AdminState>,
+    Path((name, command)): Path<(String, String)>,
+) -> Response {
+    let command = match command.as_str() {
+        "pause" => RouteCommand::Pause,
+        "resume" => RouteCommand::Resume,
+        "restart" => RouteCommand::Restart,
+        other => {
+            let text = format!("no command {other:?}: pause, resume or restart");
+            return (StatusCode::NOT_FOUND, Json(json!({ "error": text }))).into_response();
+        }
+    };
+    let Some(route) = state.routes.iter().find(|route| *route.name == *name) else {
+        return unknown(&name);
+    };
+    let (answer, answered) = oneshot::channel();
+    let request = CommandRequest {
+        route: std::sync::Arc::clone(&route.name),
+        command,
+        answer,
+    };
+    if state.commands.send(request).await.is_err() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "error": "the bridge is shutting down" })),
+        )
+            .into_response();
+    }
+    match answered.await {
+        Ok(Ok(())) => (StatusCode::ACCEPTED, Json(view(route))).into_response(),
+        Ok(Err(why)) => (StatusCode::CONFLICT, Json(json!({ "error": why }))).into_response(),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "error": "the bridge is shutting down" })),
+        )
+            .into_response(),
+    }
+}
+
+fn unknown(name: &str) -> Response {
+    let text = format!("no route {name:?}: GET /api/routes lists them");
+    (StatusCode::NOT_FOUND, Json(json!({ "error": text }))).into_response()
+}

@@ -1,0 +1,362 @@
+//! The composition root: configuration → parts → supervised routes. The only file that knows everything.
+//!
+//! ```text
+//!  admin listener up ─▶ Kafka reached (60 s, else exit 69) ─▶ internal topics ─▶ routes assigned ─▶ routes run
+//!  stop: routes drain together within one deadline; the admin listener goes last
+//! ```
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::admin::{self, AdminState, CommandRequest, RouteCommand};
+use crate::config::{Config, Flow};
+use crate::error::{Action, ErrorKind, Failure, chain};
+use crate::kafka::{Assignment, Connection, Ownership, PositionStore, Topics};
+use crate::routes::state::RouteStatus;
+use crate::routes::to_kafka::{RouteEnd, Shared, ToKafkaRoute};
+use crate::runtime::clock;
+use crate::runtime::retry::RetryPolicy;
+use crate::runtime::shutdown::{Drain, Signals, drain};
+use crate::runtime::supervisor::{Ended, Supervisor};
+use crate::runtime::task::{Task, spawn};
+use crate::salesforce::Salesforce;
+use crate::telemetry::metrics::Metrics;
+
+/// Exit codes of `sfbridge run`; those of `sysexits.h` where it has them.
+pub mod exit {
+    pub const CLEAN: u8 = 0;
+    pub const CONFIGURATION: u8 = 64;
+    pub const KAFKA_UNREACHABLE: u8 = 69;
+    pub const BUG: u8 = 70;
+    pub const CUT_OFF: u8 = 75;
+}
+
+/// How long Kafka may take to answer at the start.
+const KAFKA_START_TIMEOUT: Duration = Duration::from_secs(60);
+/// One question to Kafka while waiting for it.
+const KAFKA_TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Operator commands that may wait to be taken; more callers wait themselves.
+const COMMANDS_WAITING: usize = 16;
+
+/// What a caller may set beside the configuration: tests shorten it.
+#[derive(Debug, Clone, Copy)]
+pub struct Timings {
+    /// After this long without an answer from its other side a route makes `/ready` fail.
+    pub silence_max: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self { silence_max: admin::SILENCE_MAX }
+    }
+}
+
+/// Why the bridge did not start, or stopped.
+#[derive(Debug)]
+pub struct Stopped {
+    pub code: u8,
+    pub failure: Failure,
+}
+
+/// A bridge whose admin listener is up.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    metrics: Metrics,
+    statuses: Arc<[Arc<RouteStatus>]>,
+    unknown_routes: Arc<parking_lot::Mutex<Vec<String>>>,
+    commands: mpsc::Receiver<CommandRequest>,
+    pub admin_address: std::net::SocketAddr,
+    admin: Task<()>,
+}
+
+impl App {
+    /// Opens the admin listener, so that whatever follows can be watched.
+    ///
+    /// # Errors
+    /// When its address cannot be bound.
+    pub async fn open(config: Config, timings: Timings) -> Result<Self, Stopped> {
+        let metrics = Metrics::new();
+        let statuses: Arc<[_]> = config
+            .routes
+            .iter()
+            .map(|route| {
+                let direction = match route.flow {
+                    Flow::ToKafka(_) => "to_kafka",
+                    Flow::ToSalesforce(_) => "to_salesforce",
+                };
+                RouteStatus::new(&route.name, direction, metrics.clone())
+            })
+            .collect();
+        let (listener, admin_address) = admin::bind(config.admin.listen).await.map_err(|error| Stopped {
+            code: exit::CONFIGURATION,
+            failure: Failure::new(ErrorKind::Misconfigured, format!("admin.listen: {} cannot be bound", config.admin.listen))
+                .remedy("stop what listens there or choose another address")
+                .caused_by(error),
+        })?;
+        let (sender, commands) = mpsc::channel(COMMANDS_WAITING);
+        let unknown_routes = Arc::default();
+        let state = AdminState {
+            bridge: config.bridge.name.as_str().into(),
+            routes: Arc::clone(&statuses),
+            unknown_routes: Arc::clone(&unknown_routes),
+            metrics: metrics.clone(),
+            token: config.admin.token.clone(),
+            silence_max: timings.silence_max,
+            commands: sender,
+        };
+        let admin = spawn("admin", serve(listener, state));
+        tracing::info!(address = %admin_address, "admin listener is up");
+        Ok(Self { config, metrics, statuses, unknown_routes, commands, admin_address, admin })
+    }
+
+    /// Runs until a signal comes, then drains.
+    ///
+    /// # Errors
+    /// When the bridge cannot start; the exit code says why.
+    pub async fn run(mut self, signals: &mut Signals) -> Result<Drain, Stopped> {
+        let mut bridge = tokio::select! {
+            bridge = self.start() => bridge?,
+            () = signals.next() => return Ok(Drain::Clean),
+        };
+        tracing::info!(bridge = %self.config.bridge.name, instance = %self.config.bridge.instance, routes = self.config.routes.len(), "bridge started");
+        tokio::select! {
+            () = bridge.supervise(&mut self.commands) => {}
+            () = signals.next() => {}
+        }
+        tracing::info!(deadline_seconds = self.config.bridge.shutdown_timeout.as_secs_f64(), "stopping: routes drain");
+        let outcome = bridge.drain(self.config.bridge.shutdown_timeout, signals).await;
+        drop(bridge);
+        drop(self.admin);
+        Ok(outcome)
+    }
+
+    /// Everything up to the point where routes can be assigned.
+    async fn start(&self) -> Result<Bridge, Stopped> {
+        let config = &self.config;
+        let connection = Connection::new(config.kafka.clone(), &config.bridge.name);
+        self.reach_kafka(&connection).await?;
+        let salesforce = Salesforce::new(&config.salesforce, self.metrics.clone())
+            .map_err(|failure| Stopped { code: exit::CONFIGURATION, failure })?;
+        let topics = Topics::new(&connection).map_err(|failure| Stopped { code: exit::CONFIGURATION, failure })?;
+        let (positions, ownership) = self.join(&topics).await?;
+        let shared = Shared {
+            bridge: config.bridge.name.as_str().into(),
+            connection,
+            topics,
+            positions,
+            salesforce,
+            metrics: self.metrics.clone(),
+        };
+        Ok(Bridge {
+            config: config.clone(),
+            statuses: Arc::clone(&self.statuses),
+            unknown_routes: Arc::clone(&self.unknown_routes),
+            shared,
+            ownership,
+            running: Supervisor::new(),
+            halted: BTreeSet::new(),
+        })
+    }
+
+    async fn reach_kafka(&self, connection: &Connection) -> Result<(), Stopped> {
+        let began = tokio::time::Instant::now();
+        let mut delays = RetryPolicy::TRANSIENT.delays();
+        loop {
+            let Err(failure) = connection.check(KAFKA_TRY_TIMEOUT).await else { return Ok(()) };
+            if failure.kind == ErrorKind::Misconfigured {
+                return Err(Stopped { code: exit::CONFIGURATION, failure });
+            }
+            if began.elapsed() + KAFKA_TRY_TIMEOUT > KAFKA_START_TIMEOUT {
+                return Err(Stopped { code: exit::KAFKA_UNREACHABLE, failure });
+            }
+            tracing::warn!(error = %chain(&failure), "Kafka is not reached yet");
+            for status in self.statuses.iter() {
+                status.starting(&format!("Kafka is not reached yet: {}", chain(&failure)));
+            }
+            tokio::time::sleep(delays.next(None)).await;
+        }
+    }
+
+    /// Opens the internal topics and joins the bridge's group. What a person must mend halts every route,
+    /// visibly, and is tried again: once it is mended the bridge goes on.
+    async fn join(&self, topics: &Topics) -> Result<(Arc<PositionStore>, Ownership), Stopped> {
+        let mut delays = RetryPolicy::THROTTLED.delays();
+        loop {
+            let failure = match self.join_once(topics).await {
+                Ok(joined) => return Ok(joined),
+                Err(failure) => failure,
+            };
+            if failure.kind == ErrorKind::Misconfigured {
+                return Err(Stopped { code: exit::CONFIGURATION, failure });
+            }
+            for status in self.statuses.iter() {
+                match failure.action() {
+                    Action::Retry | Action::Wait => status.waiting(&chain(&failure), failure.remedy.as_deref(), None),
+                    _ => status.halted(&chain(&failure), failure.remedy.as_deref()),
+                }
+            }
+            tokio::time::sleep(delays.next(failure.retry_after)).await;
+        }
+    }
+
+    async fn join_once(&self, topics: &Topics) -> Result<(Arc<PositionStore>, Ownership), Failure> {
+        let positions = PositionStore::open(topics).await?;
+        let ownership = Ownership::join(topics, &self.config.bridge.instance).await?;
+        Ok((Arc::new(positions), ownership))
+    }
+}
+
+async fn serve(listener: TcpListener, state: AdminState) {
+    admin::serve(listener, state).await;
+}
+
+/// A started bridge: the routes that the group gave us, running.
+struct Bridge {
+    config: Config,
+    statuses: Arc<[Arc<RouteStatus>]>,
+    unknown_routes: Arc<parking_lot::Mutex<Vec<String>>>,
+    shared: Shared,
+    ownership: Ownership,
+    running: Supervisor<RouteEnd>,
+    /// Ended for good, until a person restarts them.
+    halted: BTreeSet<Arc<str>>,
+}
+
+impl Bridge {
+    /// Keeps what runs in step with what is assigned, for ever.
+    async fn supervise(&mut self, commands: &mut mpsc::Receiver<CommandRequest>) {
+        let mut assignment = self.ownership.assignment();
+        loop {
+            let current = assignment.borrow_and_update().clone();
+            self.apply(&current);
+            tokio::select! {
+                changed = assignment.changed() => if changed.is_err() {
+                    tracing::error!("the group membership ended");
+                    return;
+                },
+                (route, ended) = self.running.next_end() => self.ended(&route, ended),
+                Some(request) = commands.recv() => self.command(request).await,
+            }
+        }
+    }
+
+    /// Starts what is ours and does not run; stops what runs and is not ours.
+    fn apply(&mut self, assignment: &Assignment) {
+        for status in self.statuses.iter() {
+            let name = &status.name;
+            let Some(ours) = assignment.owns(name) else { continue };
+            let paused = assignment.is_paused(name);
+            if !ours {
+                self.running.stop(name);
+                self.halted.remove(name);
+                if !self.running.is_running(name) {
+                    status.assigned_elsewhere();
+                }
+            } else if paused {
+                status.assigned_here();
+                self.running.stop(name);
+                if !self.running.is_running(name) {
+                    status.paused();
+                }
+            } else if !self.running.is_running(name) && !self.halted.contains(name) {
+                self.start(status);
+            }
+        }
+        let unknown = assignment.routes_without(&|route| self.statuses.iter().any(|status| *status.name == *route));
+        *self.unknown_routes.lock() = unknown;
+    }
+
+    fn start(&mut self, status: &Arc<RouteStatus>) {
+        let Some(config) = self.config.routes.iter().find(|route| *route.name == *status.name).cloned() else { return };
+        // The other direction arrives with a later release; the start of the program refuses it until then.
+        let Flow::ToKafka(flow) = config.flow.clone() else { return };
+        status.assigned_here();
+        let route = ToKafkaRoute { config, flow, status: Arc::clone(status), shared: self.shared.clone() };
+        self.running.start(&status.name, |stop| route.run(stop));
+    }
+
+    fn ended(&mut self, name: &Arc<str>, ended: Ended<RouteEnd>) {
+        match ended {
+            Ended::With(RouteEnd::Stopped) => tracing::info!(route = %name, "route stopped"),
+            Ended::With(RouteEnd::Halted) => {
+                self.halted.insert(Arc::clone(name));
+            }
+            Ended::Panicked(why) => {
+                if let Some(status) = self.statuses.iter().find(|status| status.name == *name) {
+                    status.halted(&format!("a bug ended the route: {why}"), Some("report it with the log around this time, then restart the route"));
+                }
+                self.halted.insert(Arc::clone(name));
+            }
+        }
+    }
+
+    async fn command(&mut self, request: CommandRequest) {
+        let CommandRequest { route, command, answer } = request;
+        tracing::info!(%route, ?command, "operator command");
+        let outcome = match command {
+            RouteCommand::Pause => self.ownership.set_paused(&route, true).await,
+            RouteCommand::Resume => {
+                self.halted.remove(&route);
+                self.ownership.set_paused(&route, false).await
+            }
+            RouteCommand::Restart => {
+                self.halted.remove(&route);
+                self.running.stop(&route);
+                Ok(())
+            }
+        };
+        // A caller that went away does not need the answer.
+        let _ = answer.send(outcome.map_err(|failure| chain(&failure)));
+    }
+
+    /// Stops all routes together, within the deadline.
+    async fn drain(&mut self, deadline: Duration, signals: &mut Signals) -> Drain {
+        self.running.stop_all();
+        let left = Arc::new(parking_lot::Mutex::new(self.running.left()));
+        let report = Arc::clone(&left);
+        let statuses = Arc::clone(&self.statuses);
+        let done = async {
+            while !self.running.left().is_empty() {
+                self.running.next_end().await;
+                *left.lock() = self.running.left();
+            }
+        };
+        let describe = || {
+            let left = report.lock().clone();
+            left.into_iter().map(|route| describe(&statuses, &route)).collect()
+        };
+        drain(done, deadline, describe, signals).await
+    }
+}
+
+/// What is left of a route, for the person who waits for the shutdown.
+fn describe(statuses: &[Arc<RouteStatus>], route: &str) -> String {
+    let in_hand = statuses.iter().find(|status| *status.name == *route).map_or(0, |status| {
+        status.counters.in_hand.load(std::sync::atomic::Ordering::Relaxed)
+    });
+    format!("route {route}: {in_hand} events in hand")
+}
+
+/// Says on stderr why the bridge stopped and gives the exit code.
+pub fn report(outcome: &Result<Drain, Stopped>) -> ExitCode {
+    match outcome {
+        Ok(Drain::Clean) => {
+            tracing::info!(at = clock::rfc3339_ms(clock::now_ms()), "stopped cleanly");
+            ExitCode::from(exit::CLEAN)
+        }
+        Ok(Drain::Cut) => ExitCode::from(exit::CUT_OFF),
+        Err(stopped) => {
+            eprintln!("sfbridge: {}", chain(&stopped.failure));
+            if let Some(remedy) = &stopped.failure.remedy {
+                eprintln!("sfbridge: remedy: {remedy}");
+            }
+            ExitCode::from(stopped.code)
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! What a route is doing, since when, why, and what a person should do: one handle that the route's loop
+//! writes and that the admin listener and the supervisor read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::runtime::clock;
+use crate::telemetry::metrics::{Metrics, RouteLabel, StateLabels};
+
+/// Salesforce keeps events for 72 hours; a position older than that is lost.
+pub const RETENTION_SECONDS: f64 = 72.0 * 3600.0;
+
+/// The states of a route, as `/api/routes` and the metric `route_state` name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateName {
+    Starting,
+    Streaming,
+    /// Connected, with nothing to deliver.
+    Idle,
+    Waiting,
+    Paused,
+    Draining,
+    Halted,
+}
+
+impl StateName {
+    pub const ALL: [Self; 7] = [
+        Self::Starting,
+        Self::Streaming,
+        Self::Idle,
+        Self::Waiting,
+        Self::Paused,
+        Self::Draining,
+        Self::Halted,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Streaming => "streaming",
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Draining => "draining",
+            Self::Halted => "halted",
+        }
+    }
+}
+
+/// A state with its story. What does not apply is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouteState {
+    pub name: StateName,
+    /// RFC 3339.
+    pub since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// RFC 3339: when a waiting route goes on by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// What `/api/routes` shows of a route's position.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PositionView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<String>,
+}
+
+/// Counters of one route since the process started.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub events_received: AtomicU64,
+    pub records_written: AtomicU64,
+    pub filtered: AtomicU64,
+    pub dead_letters: AtomicU64,
+    pub gaps: AtomicU64,
+    /// Received from Salesforce and not yet committed to Kafka.
+    pub in_hand: AtomicU64,
+    /// Transactions committed.
+    pub commits: AtomicU64,
+}
+
+/// Whether this process is the one that runs the route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Assignment {
+    Pending,
+    Here,
+    Elsewhere,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: RouteState,
+    position: PositionView,
+    assignment: Assignment,
+    /// A halt is final until a person acts: nothing else may overwrite it.
+    last_error: Option<String>,
+}
+
+/// The shared handle of one route.
+#[derive(Debug)]
+pub struct RouteStatus {
+    pub name: Arc<str>,
+    pub direction: &'static str,
+    pub counters: Counters,
+    inner: Mutex<Inner>,
+    /// When the other side last answered, epoch milliseconds; the start of the run counts as an answer.
+    last_answer_ms: AtomicI64,
+    /// When the stored position was last known to be current, epoch milliseconds; 0: never.
+    position_ms: AtomicI64,
+    metrics: Metrics,
+}
+
+impl RouteStatus {
+    pub fn new(name: &str, direction: &'static str, metrics: Metrics) -> Arc<Self> {
+        let status = Arc::new(Self {
+            name: name.into(),
+            direction,
+            counters: Counters::default(),
+            inner: Mutex::new(Inner {
+                state: RouteState {
+                    name: StateName::Starting,
+                    since: clock::rfc3339_ms(clock::now_ms()),
+                    why: Some("waiting for Kafka to assign the bridge's routes".to_owned()),
+                    remedy: None,
+                    until: None,
+                },
+                position: PositionView::default(),
+                assignment: Assignment::Pending,
+                last_error: None,
+            }),
+            last_answer_ms: AtomicI64::new(clock::now_ms()),
+            position_ms: AtomicI64::new(0),
+            metrics,
+        });
+        status.show(StateName::Starting);
+        status
+    }
+
+    fn show(&self, current: StateName) {
+        for name in StateName::ALL {
+            self.metrics
+                .route_state
+                .get_or_create(&StateLabels {
+                    route: Arc::clone(&self.name),
+                    state: name.as_str().into(),
+                })
+                .set(i64::from(name == current));
+        }
+    }
+
+    fn set(&self, name: StateName, why: Option<String>, remedy: Option<String>, until_ms: Option<i64>) {
+        let mut inner = self.inner.lock();
+        let until = until_ms.map(clock::rfc3339_ms);
+        let same = inner.state.name == name && inner.state.why == why;
+        if same && inner.state.until == until {
+            return;
+        }
+        let (quiet, shown) = (
+            |name| matches!(name, StateName::Streaming | StateName::Idle),
+            inner.state.name,
+        );
+        if quiet(name) && quiet(shown) {
+            tracing::debug!(route = %self.name, state = name.as_str(), "route state");
+        } else if !same {
+            tracing::info!(route = %self.name, state = name.as_str(), why = why.as_deref(), remedy = remedy.as_deref(), "route state");
+        }
+        let since = if inner.state.name == name {
+            inner.state.since.clone()
+        } else {
+            clock::rfc3339_ms(clock::now_ms())
+        };
+        inner.state = RouteState {
+            name,
+            since,
+            why,
+            remedy,
+            until,
+        };
+        drop(inner);
+        self.show(name);
+    }
+
+    pub fn starting(&self, why: &str) {
+        self.set(StateName::Starting, Some(why.to_owned()), None, None);
+    }
+
+    pub fn streaming(&self) {
+        self.set(StateName::Streaming, None, None, None);
+    }
+
+    pub fn idle(&self) {
+        self.set(StateName::Idle, None, None, None);
+    }
+
+    pub fn paused(&self) {
+        self.set(
+            StateName::Paused,
+            Some("paused by an operator".to_owned()),
+            Some(format!("resume it: POST /api/routes/{}/resume", self.name)),
+            None,
+        );
+    }
+
+    pub fn draining(&self) {
+        self.set(StateName::Draining, None, None, None);
+    }
+
+    pub fn waiting(&self, why: &str, remedy: Option<&str>, until_ms: Option<i64>) {
+        self.inner.lock().last_error = Some(why.to_owned());
+        self.set(
+            StateName::Waiting,
+            Some(why.to_owned()),
+            remedy.map(str::to_owned),
+            until_ms,
+        );
+    }
+
+    pub fn halted(&self, why: &str, remedy: Option<&str>) {
+        self.inner.lock().last_error = Some(why.to_owned());
+        tracing::error!(route = %self.name, why, remedy, "route halted");
+        self.set(
+            StateName::Halted,
+            Some(why.to_owned()),
+            remedy.map(str::to_owned),
+            None,
+        );
+    }
+
+    /// The group gave the route to this process.
+    pub fn assigned_here(&self) {
+        self.inner.lock().assignment = Assignment::Here;
+        self.answered();
+    }
+
+    /// The group gave the route to another instance.
+    pub fn assigned_elsewhere(&self) {
+        self.inner.lock().assignment = Assignment::Elsewhere;
+        self.set(
+            StateName::Waiting,
+            Some("another instance of this bridge runs the route".to_owned()),
+            None,
+            None,
+        );
+    }
+
+    pub fn runs_here(&self) -> bool {
+        self.inner.lock().assignment == Assignment::Here
+    }
+
+    /// The other side gave an event or a keep-alive.
+    pub fn answered(&self) {
+        self.last_answer_ms.store(clock::now_ms(), Ordering::Relaxed);
+    }
+
+    pub fn last_answer_ms(&self) -> i64 {
+        self.last_answer_ms.load(Ordering::Relaxed)
+    }
+
+    pub fn state_name(&self) -> StateName {
+        self.inner.lock().state.name
+    }
+
+    pub fn state(&self) -> RouteState {
+        self.inner.lock().state.clone()
+    }
+
+    pub fn position(&self) -> PositionView {
+        self.inner.lock().position.clone()
+    }
+
+    pub fn last_error(&self) -> Option<String> {
+        self.inner.lock().last_error.clone()
+    }
+
+    /// A position was committed (or read at the start): `at_ms` is when it was current.
+    pub fn positioned(&self, view: PositionView, at_ms: i64) {
+        self.inner.lock().position = view;
+        self.position_ms.store(at_ms, Ordering::Relaxed);
+    }
+
+    /// Brings the gauges that age by themselves up to date; called at each scrape.
+    pub fn refresh_gauges(&self, now_ms: i64) {
+        let at = self.position_ms.load(Ordering::Relaxed);
+        if at == 0 || !self.runs_here() {
+            return;
+        }
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "an age in milliseconds is far below 2^53"
+        )]
+        let age = (now_ms - at).max(0) as f64 / 1000.0;
+        let label = RouteLabel {
+            route: Arc::clone(&self.name),
+        };
+        self.metrics.position_age_seconds.get_or_create(&label).set(age);
+        self.metrics
+            .retention_left_seconds
+            .get_or_create(&label)
+            .set(RETENTION_SECONDS - age);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_says_since_when_and_why_and_leaves_out_what_does_not_apply() {
+        let status = RouteStatus::new("accounts", "to_kafka", Metrics::new());
+        status.streaming();
+        let json = serde_json::to_value(status.state()).unwrap();
+        assert_eq!(json["name"], "streaming");
+        assert!(json["since"].is_string());
+        assert!(json.get("why").is_none() && json.get("remedy").is_none() && json.get("until").is_none());
+    }
+
+    #[test]
+    fn the_same_state_again_keeps_its_since() {
+        let status = RouteStatus::new("accounts", "to_kafka", Metrics::new());
+        status.waiting("kafka is away", None, Some(1));
+        let since = status.state().since;
+        status.waiting("kafka is away", None, Some(2_000));
+        assert_eq!(status.state().since, since);
+        assert_eq!(status.state().until.as_deref(), Some("1970-01-01T00:00:02.000Z"));
+    }
+
+    #[test]
+    fn one_state_is_shown_by_the_metric() {
+        let metrics = Metrics::new();
+        let status = RouteStatus::new("accounts", "to_kafka", metrics.clone());
+        status.halted("no", None);
+        let text = metrics.render();
+        assert!(
+            text.contains("sfbridge_route_state{route=\"accounts\",state=\"halted\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("sfbridge_route_state{route=\"accounts\",state=\"starting\"} 0"),
+            "{text}"
+        );
+    }
+}

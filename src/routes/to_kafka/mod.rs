@@ -1,0 +1,239 @@
+//! Salesforce → Kafka: the life of one route, from its assignment to its end.
+//!
+//! A route is a row of **runs**. Each run fences the owner before it (`init_transactions`), reads the stored
+//! position, subscribes there and streams until something ends it; then everything in hand is dropped and the
+//! policy table decides: another run, a pause before it, or a halt. Nothing of an earlier run reaches a later
+//! one but the search for a refused record, so an event is written in exactly one committed transaction.
+
+mod begin;
+mod intake;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::culprit::{CulpritSearch, Verdict};
+use super::state::RouteStatus;
+use crate::config::{DeadLetterConfig, RouteConfig, ToKafkaConfig};
+use crate::error::{Action, ErrorKind, Failure, chain};
+use crate::kafka::{Connection, PositionStore, Refusal, Topics};
+use crate::runtime::clock;
+use crate::runtime::retry::{Delays, RetryPolicy};
+use crate::runtime::shutdown::StopSignal;
+use crate::salesforce::Salesforce;
+use crate::telemetry::metrics::Metrics;
+
+/// Fenced this often within [`FENCED_WITHIN`], the route is given up: somebody else insists on it.
+const FENCED_MAX: usize = 5;
+const FENCED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What all routes of a bridge share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    pub bridge: Arc<str>,
+    pub connection: Connection,
+    pub topics: Topics,
+    pub positions: Arc<PositionStore>,
+    pub salesforce: Salesforce,
+    pub metrics: Metrics,
+}
+
+/// One Salesforce → Kafka route.
+#[derive(Debug)]
+pub struct ToKafkaRoute {
+    pub config: RouteConfig,
+    pub flow: ToKafkaConfig,
+    pub status: Arc<RouteStatus>,
+    pub shared: Shared,
+}
+
+/// How a route ended.
+#[derive(Debug)]
+pub enum RouteEnd {
+    /// It was asked to stop, and did so with nothing open.
+    Stopped,
+    /// A person must act.
+    Halted,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+enum RunEnd {
+    Stopped,
+    /// The broker refused a record of the batch with these events.
+    Refused {
+        events: Vec<String>,
+        refusal: Refusal,
+    },
+    Failed(Failure),
+    /// A person must act, whatever the failure's kind.
+    Halted(Failure),
+    /// As many dead letters in a row as the configuration allows; the last one is committed.
+    TooManyDeadLetters,
+}
+
+impl From<Failure> for RunEnd {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl ToKafkaRoute {
+    /// Runs the route until it is stopped or halts.
+    pub async fn run(self, mut stop: StopSignal) -> RouteEnd {
+        let mut search = CulpritSearch::default();
+        let mut delays = Pauses::new();
+        let mut fenced: Vec<Instant> = Vec::new();
+        // Why Salesforce does not accept the stored position, for the next run to answer.
+        let mut lost: Option<String> = None;
+        loop {
+            let progress_before = self.committed_batches();
+            let end = self.one_run(lost.take(), &mut search, &mut stop).await;
+            if self.committed_batches() > progress_before {
+                delays.reset();
+            }
+            let failure = match end {
+                RunEnd::Stopped => return RouteEnd::Stopped,
+                RunEnd::Halted(failure) => return self.halt(&chain(&failure), failure.remedy.as_deref()),
+                RunEnd::TooManyDeadLetters => return self.halt_poisoned(),
+                RunEnd::Refused { events, refusal } => {
+                    let reason = format!("topic {} refuses the record: {}", refusal.topic, refusal.reason);
+                    match search.refused(&events, &reason, refusal.too_large) {
+                        Verdict::Again => continue,
+                        Verdict::Halt(why) => {
+                            return self
+                                .halt(&why, Some("correct the topic's limits, then restart the route"));
+                        }
+                    }
+                }
+                RunEnd::Failed(failure) => failure,
+            };
+            let pause = match failure.action() {
+                Action::Retry | Action::Refresh => delays.transient.next(failure.retry_after),
+                Action::Wait => delays.throttled.next(failure.retry_after),
+                Action::AbortAndReread => match search.aborted(&chain(&failure)) {
+                    Verdict::Again => delays.transient.next(None),
+                    Verdict::Halt(why) => return self.halt(&why, failure.remedy.as_deref()),
+                },
+                Action::StartAgain => {
+                    let now = Instant::now();
+                    fenced.retain(|at| now.duration_since(*at) < FENCED_WITHIN);
+                    fenced.push(now);
+                    if fenced.len() >= FENCED_MAX {
+                        return self.halt_fenced(&failure);
+                    }
+                    delays.transient.next(None)
+                }
+                Action::OnLostPosition => {
+                    lost = Some(chain(&failure));
+                    continue;
+                }
+                _ => return self.halt(&chain(&failure), failure.remedy.as_deref()),
+            };
+            self.wait(&failure, pause);
+            if !stop.sleep(pause).await {
+                return RouteEnd::Stopped;
+            }
+        }
+    }
+
+    fn committed_batches(&self) -> u64 {
+        self.status
+            .counters
+            .commits
+            .load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Shows that the route waits, why, and until when it does.
+    fn wait(&self, failure: &Failure, pause: Duration) {
+        let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
+        tracing::warn!(route = %self.config.name, kind = failure.kind.name(), error = %chain(failure), pause_ms = pause.as_millis(), "waiting");
+        self.status
+            .waiting(&chain(failure), failure.remedy.as_deref(), Some(until_ms));
+    }
+
+    fn halt(&self, why: &str, remedy: Option<&str>) -> RouteEnd {
+        self.status
+            .halted(&format!("route {}: {why}", self.config.name), remedy);
+        RouteEnd::Halted
+    }
+
+    fn halt_poisoned(&self) -> RouteEnd {
+        let DeadLetterConfig {
+            topic,
+            max_consecutive: max,
+        } = &self.config.dead_letter;
+        self.halt(
+            &format!("{max} events in a row became dead letters"),
+            Some(&format!("read the reasons in topic {topic} (header sfbridge_error), mend the cause, then restart the route")),
+        )
+    }
+
+    fn halt_fenced(&self, failure: &Failure) -> RouteEnd {
+        let remedy = format!(
+            "another process runs route {} under the bridge name {}: stop it, or give one of them another `bridge.name`, then restart the route",
+            self.config.name, self.shared.bridge
+        );
+        self.halt(
+            &format!(
+                "given up, fenced {FENCED_MAX} times within a minute ({})",
+                chain(failure)
+            ),
+            Some(&remedy),
+        )
+    }
+}
+
+/// The two rows of pauses: for what passes, and for limits.
+struct Pauses {
+    transient: Delays,
+    throttled: Delays,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self {
+            transient: RetryPolicy::TRANSIENT.delays(),
+            throttled: RetryPolicy::THROTTLED.delays(),
+        }
+    }
+
+    fn reset(&mut self) {
+        self.transient.reset();
+        self.throttled.reset();
+    }
+}
+
+/// Tries an operation until it succeeds, fails for good, or the route is stopped. Its waits are shown.
+async fn until_done<T>(
+    route: &ToKafkaRoute,
+    stop: &mut StopSignal,
+    mut operation: impl AsyncFnMut() -> Result<T, Failure>,
+) -> Result<T, RunEnd> {
+    let mut pauses = Pauses::new();
+    loop {
+        let failure = tokio::select! {
+            () = stop.stopped() => return Err(RunEnd::Stopped),
+            result = operation() => match result {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            },
+        };
+        let pause = match failure.action() {
+            Action::Retry | Action::Refresh => pauses.transient.next(failure.retry_after),
+            Action::Wait => pauses.throttled.next(failure.retry_after),
+            _ => return Err(RunEnd::Failed(failure)),
+        };
+        route.wait(&failure, pause);
+        if !stop.sleep(pause).await {
+            return Err(RunEnd::Stopped);
+        }
+    }
+}
+
+/// A failure that no other kind fits.
+fn unknown(message: impl Into<String>) -> Failure {
+    Failure::new(ErrorKind::Unknown, message)
+}

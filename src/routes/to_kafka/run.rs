@@ -1,0 +1,399 @@
+//! One run: stream, batch, commit, until something ends it. Input and output only; every decision is made by
+//! the machines beside it (tracker, batch policy, culprit search, poison counter).
+//!
+//! ```text
+//!  subscription ──▶ waiting events ──▶ batch being filled ──▶ transaction being committed
+//!                   (one response)      decoded meanwhile      credits go back when it is through
+//! ```
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::begin::Beginning;
+use super::intake::{Batch, Intake, Tally};
+use super::{RunEnd, ToKafkaRoute, unknown};
+use crate::kafka::{RouteProducer, WriteError, Written};
+use crate::routes::batch::{BatchAction, BatchPolicy};
+use crate::routes::culprit::{CulpritSearch, Cut};
+use crate::routes::position::Position;
+use crate::routes::state::StateName;
+use crate::runtime::clock;
+use crate::runtime::shutdown::StopSignal;
+use crate::salesforce::auth::Session;
+use crate::salesforce::pubsub::{Item, ReceivedEvent, StreamStatus, SubscribeOptions, Subscription};
+use crate::telemetry::metrics::{KindLabels, OutcomeLabels, RouteLabel};
+
+/// Received and not yet committed events may fill this many transactions: one that commits, one that is being
+/// filled meanwhile.
+const BATCHES_IN_HAND: usize = 2;
+
+/// A connected route with nothing to deliver for this long is idle.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
+
+/// The producer comes back with the outcome: it writes one transaction at a time.
+type Write = Pin<Box<dyn Future<Output = (RouteProducer, Result<Written, WriteError>)> + Send>>;
+
+/// A transaction on its way.
+struct InFlight {
+    write: Write,
+    batch: Batch,
+    position: Position,
+    began: Instant,
+}
+
+impl ToKafkaRoute {
+    /// Begins and streams.
+    pub(super) async fn one_run(
+        &self,
+        lost: Option<String>,
+        search: &mut CulpritSearch,
+        stop: &mut StopSignal,
+    ) -> RunEnd {
+        self.status.counters.in_hand.store(0, Ordering::Relaxed);
+        match self.begin(lost, stop).await {
+            Ok(beginning) => self.stream(beginning, search, stop).await,
+            Err(end) => end,
+        }
+    }
+
+    async fn stream(
+        &self,
+        beginning: Beginning,
+        search: &mut CulpritSearch,
+        stop: &mut StopSignal,
+    ) -> RunEnd {
+        let Beginning {
+            producer,
+            session,
+            subscribe,
+            resume,
+        } = beginning;
+        let mut producer = Some(producer);
+        let commit = &self.flow.commit;
+        let mut subscription = Subscription::open(
+            self.shared.salesforce.pubsub.clone(),
+            SubscribeOptions {
+                route: Arc::clone(&self.status.name),
+                topic: self.flow.from.topic.clone(),
+                start: subscribe,
+                capacity_events: u32::try_from(commit.max_events.saturating_mul(BATCHES_IN_HAND))
+                    .unwrap_or(u32::MAX),
+                capacity_bytes: (commit.max_bytes as u64).saturating_mul(BATCHES_IN_HAND as u64),
+            },
+            self.shared.metrics.clone(),
+        );
+        let mut intake = Intake::new(self, &session, resume);
+        let mut status = subscription.status();
+        let mut waiting: VecDeque<ReceivedEvent> = VecDeque::new();
+        let mut policy = BatchPolicy::new(commit);
+        let mut batch = Batch::default();
+        let mut filling_since = Instant::now();
+        let mut in_flight: Option<InFlight> = None;
+        let mut last_event = Instant::now();
+        self.show_stream(&status.borrow_and_update().clone());
+        loop {
+            // 1. Decode what is there, as far as the batch has room.
+            while !waiting.is_empty() && !batch.sealed && !policy.is_full() {
+                let Some(event) = waiting.pop_front() else { break };
+                if policy.events() == 0 {
+                    filling_since = Instant::now();
+                }
+                if let Err(end) = intake
+                    .take(self, &event, &mut batch, &mut policy, search, stop)
+                    .await
+                {
+                    return self.close(end, in_flight, search).await;
+                }
+                batch.sealed |= search.cut() == Cut::Single && !batch.events.is_empty();
+            }
+            // 2. Commit it, unless the last one is still on its way.
+            let mut linger = Duration::MAX;
+            if let Some(idle) = producer.take() {
+                let action = if batch.sealed {
+                    BatchAction::Commit
+                } else {
+                    policy.action(filling_since.elapsed())
+                };
+                match action {
+                    BatchAction::Rest => producer = Some(idle),
+                    BatchAction::Linger(time) => {
+                        linger = time;
+                        producer = Some(idle);
+                    }
+                    BatchAction::Commit => {
+                        let full = std::mem::take(&mut batch);
+                        policy.clear();
+                        in_flight = Some(self.send(idle, &session, &intake, full));
+                        continue;
+                    }
+                }
+            }
+            let may_take = waiting.is_empty() && !batch.sealed && !policy.is_full();
+            // 3. Whatever comes first.
+            tokio::select! {
+                biased;
+                () = stop.stopped() => {
+                    self.status.draining();
+                    drop(subscription);
+                    return self.drain(&session, &intake, (producer, in_flight), batch, &policy, search).await;
+                }
+                (idle, result) = committed(&mut in_flight), if in_flight.is_some() => {
+                    producer = Some(idle);
+                    let Some(done) = in_flight.take() else { continue };
+                    if let Err(error) = result {
+                        return self.refused_or_failed(error, done.batch);
+                    }
+                    subscription.release(done.batch.taken_events, done.batch.taken_bytes);
+                    let halts = done.batch.halts;
+                    self.account(done, search);
+                    if halts {
+                        return RunEnd::TooManyDeadLetters;
+                    }
+                }
+                item = subscription.next(), if may_take => match item {
+                    Some(Ok(Item::Events(events))) => {
+                        last_event = Instant::now();
+                        self.received(&events);
+                        waiting.extend(events);
+                    }
+                    Some(Ok(Item::KeepAlive { replay_id })) => {
+                        self.status.answered();
+                        self.count_received("keep_alive", 1);
+                        intake.keep_alive(&replay_id);
+                        policy.touch();
+                    }
+                    Some(Err(failure)) => return self.close(failure.into(), in_flight, search).await,
+                    None => return self.close(unknown("the event stream ended without a reason").into(), in_flight, search).await,
+                },
+                changed = status.changed() => {
+                    // The subscription is still here, so is its status.
+                    if changed.is_ok() {
+                        self.show_stream(&status.borrow_and_update().clone());
+                    }
+                }
+                () = tokio::time::sleep(linger), if linger != Duration::MAX => {}
+                () = tokio::time::sleep_until(last_event + IDLE_AFTER), if self.is_streaming() && batch.records.is_empty() && in_flight.is_none() => {
+                    self.status.idle();
+                }
+            }
+        }
+    }
+
+    /// Hands a batch with its position to the producer.
+    fn send(
+        &self,
+        mut producer: RouteProducer,
+        session: &Session,
+        intake: &Intake,
+        mut batch: Batch,
+    ) -> InFlight {
+        let (complete, after) = intake.tracker.position();
+        let position = self.position(&session.organization_id, complete, after, &intake.resume);
+        let record = self
+            .shared
+            .positions
+            .record(&self.config.name, Bytes::from(position.to_json()));
+        let records = std::mem::take(&mut batch.records);
+        let write = Box::pin(async move {
+            let outcome = producer.write(records, record).await;
+            (producer, outcome)
+        });
+        InFlight {
+            write,
+            batch,
+            position,
+            began: Instant::now(),
+        }
+    }
+
+    /// The route was asked to stop: what is decoded is committed, what is not comes again at the next start.
+    async fn drain(
+        &self,
+        session: &Session,
+        intake: &Intake,
+        (idle, in_flight): (Option<RouteProducer>, Option<InFlight>),
+        batch: Batch,
+        policy: &BatchPolicy,
+        search: &mut CulpritSearch,
+    ) -> RunEnd {
+        let producer = match in_flight {
+            None => idle,
+            Some(last) => match self.finish(last, search).await {
+                Ok(producer) => Some(producer),
+                // Its events come again at the next start, with the batch's.
+                Err(end) => return end,
+            },
+        };
+        let Some(producer) = producer.filter(|_| policy.action(Duration::MAX) != BatchAction::Rest) else {
+            return RunEnd::Stopped;
+        };
+        let last = self.send(producer, session, intake, batch);
+        self.close(RunEnd::Stopped, Some(last), search).await
+    }
+
+    /// Ends the run with `end`, once the transaction on its way is through; its failure is more urgent.
+    async fn close(&self, end: RunEnd, in_flight: Option<InFlight>, search: &mut CulpritSearch) -> RunEnd {
+        match in_flight {
+            None => end,
+            Some(last) => self.finish(last, search).await.err().unwrap_or(end),
+        }
+    }
+
+    async fn finish(&self, mut last: InFlight, search: &mut CulpritSearch) -> Result<RouteProducer, RunEnd> {
+        let (producer, outcome) = last.write.as_mut().await;
+        match outcome {
+            Ok(_) => {
+                self.account(last, search);
+                Ok(producer)
+            }
+            Err(error) => Err(self.refused_or_failed(error, last.batch)),
+        }
+    }
+
+    fn refused_or_failed(&self, error: WriteError, batch: Batch) -> RunEnd {
+        match error {
+            WriteError::Refused(refusal) => RunEnd::Refused {
+                events: batch.events,
+                refusal,
+            },
+            WriteError::Aborted(failure) | WriteError::Lost(failure) => RunEnd::Failed(failure),
+        }
+    }
+
+    /// A transaction is through: counters, metrics, and the position that `/api/routes` shows.
+    fn account(&self, done: InFlight, search: &mut CulpritSearch) {
+        let now_ms = clock::now_ms();
+        let InFlight {
+            batch,
+            position,
+            began,
+            ..
+        } = done;
+        search.committed(batch.events.len());
+        let counters = &self.status.counters;
+        let Tally {
+            written,
+            filtered,
+            repeated,
+            dead_letters,
+            bytes,
+        } = batch.tally;
+        counters.commits.fetch_add(1, Ordering::Relaxed);
+        counters.records_written.fetch_add(written, Ordering::Relaxed);
+        counters.filtered.fetch_add(filtered, Ordering::Relaxed);
+        counters.dead_letters.fetch_add(dead_letters, Ordering::Relaxed);
+        counters.in_hand.fetch_sub(batch.taken_events, Ordering::Relaxed);
+        let metrics = &self.shared.metrics;
+        let route = &self.status.name;
+        for (outcome, count) in [
+            ("written", written),
+            ("filtered", filtered),
+            ("repeated", repeated),
+            ("dead_letter", dead_letters),
+        ] {
+            if count > 0 {
+                let labels = OutcomeLabels {
+                    route: Arc::clone(route),
+                    outcome: outcome.into(),
+                };
+                metrics.records_written.get_or_create(&labels).inc_by(count);
+            }
+        }
+        let label = RouteLabel {
+            route: Arc::clone(route),
+        };
+        metrics.bytes.get_or_create(&label).inc_by(bytes);
+        if dead_letters > 0 {
+            let labels = KindLabels {
+                route: Arc::clone(route),
+                kind: "poison".into(),
+            };
+            metrics.dead_letters.get_or_create(&labels).inc_by(dead_letters);
+        }
+        metrics
+            .batch_commit_seconds
+            .get_or_create(&label)
+            .observe(began.elapsed().as_secs_f64());
+        let latency = metrics.end_to_end_seconds.get_or_create(&label);
+        for time_ms in &batch.event_times_ms {
+            #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
+            latency.observe((now_ms - time_ms).max(0) as f64 / 1000.0);
+        }
+        drop(latency);
+        self.status.positioned(position.view(), now_ms);
+    }
+
+    fn received(&self, events: &[ReceivedEvent]) {
+        self.status.answered();
+        if !self.is_streaming() {
+            self.status.streaming();
+        }
+        let count = events.len() as u64;
+        self.status
+            .counters
+            .events_received
+            .fetch_add(count, Ordering::Relaxed);
+        self.status.counters.in_hand.fetch_add(count, Ordering::Relaxed);
+        self.count_received("event", count);
+    }
+
+    fn count_received(&self, kind: &str, count: u64) {
+        let labels = KindLabels {
+            route: Arc::clone(&self.status.name),
+            kind: kind.into(),
+        };
+        self.shared
+            .metrics
+            .events_received
+            .get_or_create(&labels)
+            .inc_by(count);
+    }
+
+    fn is_streaming(&self) -> bool {
+        self.status.state_name() == StateName::Streaming
+    }
+
+    fn show_stream(&self, status: &StreamStatus) {
+        match status {
+            StreamStatus::Connecting { .. } => self.status.starting("opening the event stream"),
+            StreamStatus::Open { .. } => self.status.streaming(),
+            StreamStatus::Waiting {
+                why,
+                remedy,
+                until_ms,
+            } => self.status.waiting(why, remedy.as_deref(), Some(*until_ms)),
+            StreamStatus::Withheld => {
+                self.status.waiting(
+                    "Kafka does not take writes as fast as events come: nothing more is asked of Salesforce",
+                    None,
+                    None,
+                );
+            }
+        }
+    }
+}
+
+/// The end of the transaction that is on its way.
+async fn committed(in_flight: &mut Option<InFlight>) -> (RouteProducer, Result<Written, WriteError>) {
+    match in_flight {
+        Some(in_flight) => in_flight.write.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A position that could not be stored ends the run as any failed write does.
+pub(super) fn write_end(error: WriteError) -> RunEnd {
+    match error {
+        WriteError::Refused(refusal) => RunEnd::Refused {
+            events: Vec::new(),
+            refusal,
+        },
+        WriteError::Aborted(failure) | WriteError::Lost(failure) => RunEnd::Failed(failure),
+    }
+}
