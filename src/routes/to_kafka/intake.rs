@@ -123,17 +123,16 @@ impl Intake {
             Err(_) => vec![undecoded_id(event)],
         };
         let bytes_before = batch.tally.bytes;
-        if self.tracker.event(&event.replay_id, &ids) == Verdict::Repeat {
+        let time_ms = decoded.as_ref().ok().and_then(DecodedEvent::event_time_ms);
+        if start::is_before(self.resume.since_ms, time_ms) {
+            // Not tracked: such events come once more when the stream is opened again from the earliest event,
+            // and must not end the id in progress.
+            batch.tally.filtered += 1;
+        } else if self.tracker.event(&event.replay_id, &ids) == Verdict::Repeat {
             batch.tally.repeated += 1;
         } else {
-            let time_ms = decoded.as_ref().ok().and_then(DecodedEvent::event_time_ms);
-            if start::is_before(self.resume.since_ms, time_ms) {
-                batch.tally.filtered += 1;
-            } else {
-                self.deliver(route, event, decoded, &ids, batch, search, stop)
-                    .await?;
-                self.passed(time_ms);
-            }
+            self.deliver(route, event, decoded, &ids, batch, search, stop).await?;
+            self.passed(time_ms);
             batch.events.push(ids.into_iter().next().unwrap_or_default());
         }
         batch.taken_events += 1;

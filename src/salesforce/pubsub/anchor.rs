@@ -12,7 +12,9 @@ use bytes::Bytes;
 pub enum Start {
     /// With the oldest event that is retained.
     Earliest,
-    /// With the next event.
+    /// With the next event. Once the stream was open this way and broke before any id was complete, nobody can
+    /// tell what came meanwhile: it is opened again from the earliest event, and the route filters what is older
+    /// than its start.
     Latest,
     /// With the first event after this replay id.
     After(Bytes),
@@ -25,65 +27,44 @@ pub(super) struct Anchor {
     complete: Option<Bytes>,
     /// The id of the last event; more events may follow with it.
     last: Option<Bytes>,
-    /// Events before this one are repeats that the route cannot know.
-    skip_until: Option<Bytes>,
 }
-
-/// The place that was looked for is not in the stream any more.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct PlaceGone;
 
 impl Anchor {
     pub(super) const fn new(start: Start) -> Self {
-        Self {
-            start,
-            complete: None,
-            last: None,
-            skip_until: None,
-        }
+        Self { start, complete: None, last: None }
     }
 
     /// Where to open the stream, the first time and every other.
     pub(super) fn open(&mut self) -> Start {
-        self.skip_until = None;
-        match (&self.complete, &self.start, &self.last) {
-            (Some(complete), ..) => Start::After(complete.clone()),
-            // The first id after LATEST is not complete and has no id before it. LATEST again would lose the
-            // rest of it and what came meanwhile; so everything is read, up to that id for nothing.
-            (None, Start::Latest, Some(last)) => {
-                self.skip_until = Some(last.clone());
-                Start::Earliest
+        match (&self.complete, &self.start) {
+            (Some(complete), _) => Start::After(complete.clone()),
+            (None, start) => {
+                // What follows begins anew, so the id in progress is not completed by an older one.
+                self.last = None;
+                let now = start.clone();
+                if now == Start::Latest {
+                    self.start = Start::Earliest;
+                }
+                now
             }
-            (None, start, _) => start.clone(),
         }
     }
 
-    /// An event came. False: it is an old one that was never asked for, to be thrown away.
-    pub(super) fn admits(&mut self, replay_id: &Bytes) -> bool {
-        if let Some(wanted) = &self.skip_until {
-            if wanted != replay_id {
-                return false;
-            }
-            self.skip_until = None;
+    /// An event came.
+    pub(super) fn event(&mut self, replay_id: &Bytes) {
+        if self.last.as_ref() != Some(replay_id)
+            && let Some(last) = self.last.replace(replay_id.clone())
+        {
+            self.complete = Some(last);
         }
-        if self.last.as_ref() != Some(replay_id) {
-            if let Some(last) = self.last.replace(replay_id.clone()) {
-                self.complete = Some(last);
-            }
-        }
-        true
     }
 
     /// An empty response came: everything up to its id is complete. Only an empty one says so.
-    pub(super) fn keep_alive(&mut self, latest: &Bytes) -> Result<(), PlaceGone> {
-        if self.skip_until.is_some() {
-            return Err(PlaceGone);
-        }
+    pub(super) fn keep_alive(&mut self, latest: &Bytes) {
         if !latest.is_empty() {
             self.complete = Some(latest.clone());
             self.last = None;
         }
-        Ok(())
     }
 }
 
@@ -98,41 +79,25 @@ mod tests {
     }
 
     #[test]
-    fn latest_stays_latest_until_something_came() {
+    fn latest_is_asked_for_once_and_then_everything_since_the_start_of_the_stream() {
         let mut anchor = Anchor::new(Start::Latest);
         assert_eq!(anchor.open(), Start::Latest);
-        assert_eq!(anchor.open(), Start::Latest);
-        anchor.keep_alive(&id(7)).expect("nothing is looked for");
+        assert_eq!(anchor.open(), Start::Earliest);
+        anchor.event(&id(5));
+        assert_eq!(anchor.open(), Start::Earliest);
+        anchor.keep_alive(&id(7));
         assert_eq!(anchor.open(), Start::After(id(7)));
     }
 
     #[test]
     fn an_id_is_complete_only_when_a_later_one_was_seen() {
         let mut anchor = Anchor::new(Start::After(id(1)));
-        assert!(anchor.admits(&id(5)));
-        assert!(anchor.admits(&id(5)));
+        anchor.event(&id(5));
+        anchor.event(&id(5));
         assert_eq!(anchor.open(), Start::After(id(1)));
-        assert!(anchor.admits(&id(5)) && anchor.admits(&id(9)));
+        anchor.event(&id(5));
+        anchor.event(&id(9));
         assert_eq!(anchor.open(), Start::After(id(5)));
-    }
-
-    #[test]
-    fn the_first_id_after_latest_is_looked_for_from_the_beginning() {
-        let mut anchor = Anchor::new(Start::Latest);
-        anchor.open();
-        assert!(anchor.admits(&id(5)));
-        assert_eq!(anchor.open(), Start::Earliest);
-        assert!(!anchor.admits(&id(3)));
-        assert!(anchor.admits(&id(5)) && anchor.admits(&id(6)));
-    }
-
-    #[test]
-    fn a_place_that_is_not_found_is_lost_and_never_skipped_over() {
-        let mut anchor = Anchor::new(Start::Latest);
-        assert!(anchor.admits(&id(5)));
-        anchor.open();
-        assert!(!anchor.admits(&id(8)));
-        assert_eq!(anchor.keep_alive(&id(9)), Err(PlaceGone));
     }
 
     /// What one opening of the stream shows before it breaks: so many events, then perhaps a keep-alive.
@@ -156,38 +121,27 @@ mod tests {
                 // The tip, as it was when the stream was first opened.
                 _ => (Start::Latest, begin_id),
             };
-            let mut tip_seen = false;
+            let from_the_tip = start == Start::Latest;
             let mut anchor = Anchor::new(start);
             let mut got: Vec<(u64, usize)> = Vec::new();
-            let all = openings.into_iter().chain([(usize::MAX, true)]);
-            for (events, keep_alive) in all {
-                let first = match anchor.open() {
+            for (events, keep_alive) in openings.into_iter().chain([(usize::MAX, true)]) {
+                let place = anchor.open();
+                let first = match &place {
                     Start::Earliest => 0,
-                    // A model tip that does not move, so that a second LATEST is not a loss.
-                    Start::Latest => { prop_assert!(!tip_seen); begin_id }
+                    Start::Latest => begin_id,
                     Start::After(at) => u64::from_be_bytes(at[..].try_into().expect("8 bytes")) + 1,
                 };
                 let shown: Vec<_> = stream.iter().filter(|(at, _)| *at >= first).collect();
-                let before = got.last().copied();
-                let mut fresh = Vec::new();
+                let last = got.last().map_or(0, |(at, _)| *at);
                 for event in shown.iter().take(events) {
-                    if anchor.admits(&id(event.0)) {
-                        tip_seen = true;
-                        fresh.push(**event);
-                    }
-                }
-                // What comes again is of the last id only.
-                if let Some((last, _)) = before {
-                    prop_assert!(fresh.iter().all(|(at, _)| *at >= last));
-                }
-                for event in fresh {
-                    if !got.contains(&event) { got.push(event); }
+                    anchor.event(&id(event.0));
+                    // After an id nothing older than the last one comes again.
+                    prop_assert!(from_the_tip || !matches!(place, Start::After(_)) || event.0 >= last);
+                    if !got.contains(event) && event.0 >= from { got.push(**event); }
                 }
                 // The server owes nothing more to say before it sends an empty response.
                 if keep_alive && events >= shown.len() {
-                    let tip = stream.last().map_or(0, |(at, _)| *at) + 1;
-                    prop_assert_eq!(anchor.keep_alive(&id(tip)), Ok(()));
-                    tip_seen = true;
+                    anchor.keep_alive(&id(stream.last().map_or(0, |(at, _)| *at) + 1));
                 }
             }
             let wanted: Vec<_> = stream.iter().filter(|(at, _)| *at >= from).copied().collect();

@@ -52,8 +52,6 @@ struct End {
     failure: Failure,
     /// For the metric, where the kind does not say it.
     cause: Option<&'static str>,
-    /// Trying again cannot help.
-    is_final: bool,
 }
 
 impl From<Failure> for End {
@@ -61,7 +59,6 @@ impl From<Failure> for End {
         Self {
             failure,
             cause: None,
-            is_final: false,
         }
     }
 }
@@ -105,11 +102,7 @@ impl Reader {
             self.show(StreamStatus::Connecting { tries });
             let end = self.stream().await;
             self.credits.stream_ended();
-            let step = if end.is_final {
-                Step::GiveUp
-            } else {
-                self.reopening.after(&end.failure)
-            };
+            let step = self.reopening.after(&end.failure);
             let (Step::Reopen(pause) | Step::Refresh(pause)) = step else {
                 // The channel keeps a place for the last word; a route that is gone needs none.
                 let _ = self.items.send(Err(end.failure)).await;
@@ -160,9 +153,7 @@ impl Reader {
                     Some(Ok(response)) => {
                         heard = Instant::now();
                         open(&shared);
-                        if let Err(end) = self.take(response).await {
-                            return end;
-                        }
+                        self.take(response).await;
                         self.take_released();
                         self.ask(&asks, self.credits.room());
                     }
@@ -230,51 +221,32 @@ impl Reader {
         }
     }
 
-    async fn take(&mut self, response: FetchResponse) -> Result<(), End> {
+    async fn take(&mut self, response: FetchResponse) {
         self.reopening.progressed();
         self.shared.answered(clock::now_ms());
         if response.events.is_empty() {
             return self.take_keep_alive(response.latest_replay_id).await;
         }
         let (count, mut bytes) = (response.events.len() as u32, 0);
-        let (mut old, mut old_bytes) = (0, 0);
         let mut events = Vec::with_capacity(response.events.len());
         for event in response.events {
             let event = received(event);
             bytes += event.size_bytes();
-            if self.anchor.admits(&event.replay_id) {
-                events.push(event);
-            } else {
-                old += 1;
-                old_bytes += event.size_bytes();
-            }
+            self.anchor.event(&event.replay_id);
+            events.push(event);
         }
         self.credits.received(count, bytes);
-        self.credits.released(old, old_bytes);
-        if !events.is_empty() {
-            // Never waits: the credits bound the messages. Fails only when the route is gone.
-            let _ = self.items.send(Ok(Item::Events(events))).await;
-        }
-        Ok(())
+        // Never waits: the credits bound the messages. Fails only when the route is gone.
+        let _ = self.items.send(Ok(Item::Events(events))).await;
     }
 
-    async fn take_keep_alive(&mut self, replay_id: Bytes) -> Result<(), End> {
-        if self.anchor.keep_alive(&replay_id).is_err() {
-            let message = format!(
-                "Salesforce no longer holds the place where {} went on",
-                self.topic
-            );
-            return Err(End {
-                is_final: true,
-                ..Failure::new(ErrorKind::LostPosition, message).into()
-            });
-        }
+    async fn take_keep_alive(&mut self, replay_id: Bytes) {
+        self.anchor.keep_alive(&replay_id);
         // Places for all events that may still come, for the last word, and for this one.
         let kept = u64::from(self.credits.events_max()).saturating_sub(self.credits.in_hand_events()) + 2;
         if !replay_id.is_empty() && self.items.capacity() as u64 >= kept {
             let _ = self.items.send(Ok(Item::KeepAlive { replay_id })).await;
         }
-        Ok(())
     }
 
     fn broken(&mut self, status: &tonic::Status, session: &Arc<Session>) -> End {
