@@ -3,6 +3,8 @@
 //! `cargo bench --bench transcode` prints events a second, nanoseconds an event and the ratio of the two, taken
 //! in alternating rounds of one run: a ratio means something on any machine, the numbers only on this one.
 
+#![allow(clippy::disallowed_macros, reason = "a benchmark prints its result")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

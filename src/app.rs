@@ -6,7 +6,6 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Assignment, Connection, Ownership, PositionStore, Topics};
 use crate::routes::state::RouteStatus;
 use crate::routes::to_kafka::{RouteEnd, Shared, ToKafkaRoute};
-use crate::runtime::clock;
 use crate::runtime::retry::RetryPolicy;
 use crate::runtime::shutdown::{Drain, Signals, drain};
 use crate::runtime::supervisor::{Ended, Supervisor};
@@ -27,13 +25,29 @@ use crate::runtime::task::{Task, spawn};
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
 
-/// Exit codes of `sfbridge run`; those of `sysexits.h` where it has them.
-pub mod exit {
-    pub const CLEAN: u8 = 0;
-    pub const CONFIGURATION: u8 = 64;
-    pub const KAFKA_UNREACHABLE: u8 = 69;
-    pub const BUG: u8 = 70;
-    pub const CUT_OFF: u8 = 75;
+/// What the process tells whoever started it; the codes of sysexits.h, as supervisors know them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Clean,
+    /// The configuration, or the command line, is wrong: starting again will not help.
+    Configuration,
+    /// Kafka was not reached within a minute of the start.
+    KafkaUnavailable,
+    Bug,
+    /// The drain deadline cut something off; the next start goes on where it stopped.
+    CutOff,
+}
+
+impl Exit {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Configuration => 64,
+            Self::KafkaUnavailable => 69,
+            Self::Bug => 70,
+            Self::CutOff => 75,
+        }
+    }
 }
 
 /// How long Kafka may take to answer at the start.
@@ -59,7 +73,7 @@ impl Default for Timings {
 /// Why the bridge did not start, or stopped.
 #[derive(Debug)]
 pub struct Stopped {
-    pub code: u8,
+    pub exit: Exit,
     pub failure: Failure,
 }
 
@@ -94,7 +108,7 @@ impl App {
             })
             .collect();
         let (listener, admin_address) = admin::bind(config.admin.listen).await.map_err(|error| Stopped {
-            code: exit::CONFIGURATION,
+            exit: Exit::Configuration,
             failure: Failure::new(ErrorKind::Misconfigured, format!("admin.listen: {} cannot be bound", config.admin.listen))
                 .remedy("stop what listens there or choose another address")
                 .caused_by(error),
@@ -142,8 +156,8 @@ impl App {
         let connection = Connection::new(config.kafka.clone(), &config.bridge.name);
         self.reach_kafka(&connection).await?;
         let salesforce = Salesforce::new(&config.salesforce, self.metrics.clone())
-            .map_err(|failure| Stopped { code: exit::CONFIGURATION, failure })?;
-        let topics = Topics::new(&connection).map_err(|failure| Stopped { code: exit::CONFIGURATION, failure })?;
+            .map_err(|failure| Stopped { exit: Exit::Configuration, failure })?;
+        let topics = Topics::new(&connection).map_err(|failure| Stopped { exit: Exit::Configuration, failure })?;
         let (positions, ownership) = self.join(&topics).await?;
         let shared = Shared {
             bridge: config.bridge.name.as_str().into(),
@@ -170,10 +184,10 @@ impl App {
         loop {
             let Err(failure) = connection.check(KAFKA_TRY_TIMEOUT).await else { return Ok(()) };
             if failure.kind == ErrorKind::Misconfigured {
-                return Err(Stopped { code: exit::CONFIGURATION, failure });
+                return Err(Stopped { exit: Exit::Configuration, failure });
             }
             if began.elapsed() + KAFKA_TRY_TIMEOUT > KAFKA_START_TIMEOUT {
-                return Err(Stopped { code: exit::KAFKA_UNREACHABLE, failure });
+                return Err(Stopped { exit: Exit::KafkaUnavailable, failure });
             }
             tracing::warn!(error = %chain(&failure), "Kafka is not reached yet");
             for status in self.statuses.iter() {
@@ -193,7 +207,7 @@ impl App {
                 Err(failure) => failure,
             };
             if failure.kind == ErrorKind::Misconfigured {
-                return Err(Stopped { code: exit::CONFIGURATION, failure });
+                return Err(Stopped { exit: Exit::Configuration, failure });
             }
             for status in self.statuses.iter() {
                 match failure.action() {
@@ -344,19 +358,19 @@ fn describe(statuses: &[Arc<RouteStatus>], route: &str) -> String {
 }
 
 /// Says on stderr why the bridge stopped and gives the exit code.
-pub fn report(outcome: &Result<Drain, Stopped>) -> ExitCode {
+pub fn report(outcome: &Result<Drain, Stopped>) -> Exit {
     match outcome {
         Ok(Drain::Clean) => {
-            tracing::info!(at = clock::rfc3339_ms(clock::now_ms()), "stopped cleanly");
-            ExitCode::from(exit::CLEAN)
+            tracing::info!("stopped cleanly");
+            Exit::Clean
         }
-        Ok(Drain::Cut) => ExitCode::from(exit::CUT_OFF),
+        Ok(Drain::Cut) => Exit::CutOff,
         Err(stopped) => {
             eprintln!("sfbridge: {}", chain(&stopped.failure));
             if let Some(remedy) = &stopped.failure.remedy {
                 eprintln!("sfbridge: remedy: {remedy}");
             }
-            ExitCode::from(stopped.code)
+            stopped.exit
         }
     }
 }

@@ -1,6 +1,12 @@
-//! One integration binary.
+//! One integration binary: everything with input and output, against a real broker and the simulator.
 
-#![allow(unreachable_pub, reason = "a test binary has no outside")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_macros,
+    reason = "a test binary has no outside; a test may fail by panicking, and prints what it saw"
+)]
 
 mod kafka;
 mod support;
+mod tidy;

@@ -39,7 +39,7 @@ pub(super) fn parse(schema: &Json) -> EventSchema {
     EventSchema::parse("a01VpgrsZNJdn-7KStJcxQ", &schema.to_string()).unwrap()
 }
 
-/// `ChangeEventHeader` as F§6.3 of the facts lists it.
+/// `ChangeEventHeader` as Salesforce serves it.
 pub(super) fn header_field() -> Json {
     let texts = json!({"type": "array", "items": "string"});
     json!({"name": "ChangeEventHeader", "doc": "Data:ComplexValueType", "type": {
