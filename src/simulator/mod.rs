@@ -25,6 +25,8 @@ pub mod oauth;
 mod org;
 mod server;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -202,9 +202,9 @@ mod tests {
             .map_or(String::new(), |refusal| refusal.description)
     }
 
-    /// 1,024 bits: enough for a signature, and made in a moment in a debug build.
+    /// The fewest bits that the signing library takes.
     fn key() -> (EncodingKey, String) {
-        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 1_024).expect("a key");
+        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).expect("a key");
         let private = key.to_pkcs1_pem(rsa::pkcs8::LineEnding::LF).expect("PEM");
         let public = key
             .to_public_key()
@@ -219,29 +219,29 @@ mod tests {
     #[test]
     fn an_assertion_is_refused_in_salesforces_words() {
         let (private, public) = key();
-        let (stranger, _) = key();
         let settings = SimulatorSettings {
             jwt_public_key_pem: Some(public),
             ..SimulatorSettings::default()
         };
         let good = json!({"iss": settings.client_id, "sub": settings.username,
             "aud": "https://login.salesforce.com", "exp": NOW_MS / 1_000 + 180});
-        let answer = |claims: &Json, key: &EncodingKey| {
-            let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, key).expect("signed");
-            let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-            described(
-                &settings,
-                &form(&[("grant_type", grant), ("assertion", &jwt)]),
-                "acme.my.salesforce.com",
-            )
+        let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+        let sign = |claims: &Json| {
+            jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &private).expect("signed")
         };
+        let answer =
+            |jwt: &str| described(&settings, &form(&[("grant_type", grant), ("assertion", jwt)]), "");
         let with = |name: &str, value: Json| {
             let mut claims = good.clone();
             claims[name] = value;
-            answer(&claims, &private)
+            answer(&sign(&claims))
         };
-        assert_eq!(answer(&good, &private), "");
-        assert_eq!(answer(&good, &stranger), "invalid assertion");
+        let jwt = sign(&good);
+        assert_eq!(answer(&jwt), "");
+        let (unsigned, _) = jwt.rsplit_once('.').expect("three parts");
+        let other = sign(&json!({"iss": "somebody else"}));
+        let (_, signature) = other.rsplit_once('.').expect("three parts");
+        assert_eq!(answer(&format!("{unsigned}.{signature}")), "invalid assertion");
         assert_eq!(
             with("aud", json!("https://acme.my.salesforce.com")),
             "audience is invalid"
