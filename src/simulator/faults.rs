@@ -1,0 +1,264 @@
+//! Scripted faults: what a test, or a demonstration, makes the org do wrong.
+//!
+//! A [`Fault`] waits for calls of one RPC (on one topic, or any), applies to `times` of them in turn, and is gone.
+//! On `Subscribe` it may let `after_events` events pass first. A [`StreamMode`] is how all streams of a topic
+//! behave until it is changed. Running streams are ended by [`Ending`].
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+
+use super::errors;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rpc {
+    Subscribe,
+    GetTopic,
+    GetSchema,
+    Publish,
+    PublishStream,
+    ManagedSubscribe,
+}
+
+impl Rpc {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Subscribe => "Subscribe",
+            Self::GetTopic => "GetTopic",
+            Self::GetSchema => "GetSchema",
+            Self::Publish => "Publish",
+            Self::PublishStream => "PublishStream",
+            Self::ManagedSubscribe => "ManagedSubscribe",
+        }
+    }
+}
+
+/// What happens to a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// Nothing, after the fault's delay.
+    #[default]
+    Proceed,
+    /// The server completes the stream with status OK.
+    Complete,
+    /// `UNAVAILABLE: RST_STREAM closed stream`, without an `error-code`.
+    Reset,
+    /// The TCP connection is cut, with all streams on it.
+    Disconnect,
+    /// An error of [`errors::ALL`], under another gRPC status (its number) where one is given.
+    Error {
+        code: String,
+        #[serde(default)]
+        status: Option<i32>,
+    },
+    /// `Publish` alone: the events are published, and the answer is `UNAVAILABLE`.
+    LoseAnswer,
+    /// `Subscribe` alone: the last event comes once more.
+    Repeat,
+}
+
+impl Then {
+    /// An error by its code, with or without the prefix.
+    pub fn error(code: &str) -> Self {
+        Self::Error {
+            code: code.to_owned(),
+            status: None,
+        }
+    }
+
+    /// The status of a refusal; `None` where the call goes on or ends well.
+    pub(super) fn status(&self, rpc: Rpc, rpc_id: &str) -> Option<Status> {
+        match self {
+            Self::Proceed | Self::Complete | Self::Repeat => None,
+            Self::Reset | Self::Disconnect | Self::LoseAnswer => Some(Status::unavailable(
+                "RST_STREAM closed stream. HTTP/2 error code: NO_ERROR",
+            )),
+            Self::Error { code, status } => {
+                let error = errors::find(code).unwrap_or(errors::SERVICE_UNAVAILABLE);
+                let status = status.map_or(error.status, tonic::Code::from_i32);
+                Some(error.status_as(status, rpc.name(), rpc_id))
+            }
+        }
+    }
+}
+
+/// Something to go wrong.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    pub rpc: Rpc,
+    /// Default: whatever the call names. For `GetSchema`, a schema id.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// How many calls it meets. Default: one.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// `Subscribe` alone: events that the stream delivers first.
+    #[serde(default)]
+    pub after_events: u64,
+    /// A wait before anything else.
+    #[serde(default)]
+    pub delay_ms: u64,
+    #[serde(default)]
+    pub then: Then,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl Fault {
+    /// One call of `rpc` on any topic meets `then`.
+    pub fn new(rpc: Rpc, then: Then) -> Self {
+        Self {
+            rpc,
+            topic: None,
+            times: 1,
+            after_events: 0,
+            delay_ms: 0,
+            then,
+        }
+    }
+
+    #[must_use]
+    pub fn on(mut self, topic: &str) -> Self {
+        self.topic = Some(topic.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = times;
+        self
+    }
+
+    #[must_use]
+    pub fn after_events(mut self, events: u64) -> Self {
+        self.after_events = events;
+        self
+    }
+
+    #[must_use]
+    pub fn delayed(mut self, delay_ms: u64) -> Self {
+        self.delay_ms = delay_ms;
+        self
+    }
+}
+
+/// The faults that still wait.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Mutex<Vec<Fault>>);
+
+impl Faults {
+    /// # Errors
+    /// When the fault names an error that the API does not have.
+    pub(super) fn add(&self, fault: Fault) -> Result<(), String> {
+        check(&fault.then)?;
+        if fault.times > 0 {
+            self.0.lock().push(fault);
+        }
+        Ok(())
+    }
+
+    /// The first fault that waits for this call, used up by one.
+    pub(super) fn take(&self, rpc: Rpc, topic: &str) -> Option<Fault> {
+        let mut waiting = self.0.lock();
+        let meets =
+            |fault: &Fault| fault.rpc == rpc && fault.topic.as_deref().is_none_or(|name| name == topic);
+        let index = waiting.iter().position(meets)?;
+        let fault = waiting.get_mut(index)?;
+        fault.times -= 1;
+        Some(if fault.times == 0 {
+            waiting.remove(index)
+        } else {
+            fault.clone()
+        })
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+/// # Errors
+/// When an error's code is none of the API's.
+pub(super) fn check(then: &Then) -> Result<(), String> {
+    match then {
+        Then::Error { code, .. } if errors::find(code).is_none() => {
+            Err(format!("no error has the code {code}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How the streams of a topic behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamMode {
+    #[default]
+    Normal,
+    /// Events are withheld, keep-alives go on.
+    KeepAliveOnly,
+    /// Nothing is sent at all, and the stream does not end: a half-open connection.
+    Silent,
+    /// A pause before each response with events.
+    Slow { pause_ms: u64 },
+    /// At most this many events a response.
+    Small { events: usize },
+}
+
+/// The end of all streams that run now. Each new value ends them once more.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ending {
+    pub(super) with: Then,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_meets_its_calls_in_turn_and_is_gone() {
+        let faults = Faults::default();
+        let fault = Fault::new(Rpc::GetSchema, Then::error("schema.api.unavailable")).times(2);
+        faults.add(fault).expect("the code is known");
+        faults
+            .add(Fault::new(Rpc::Subscribe, Then::Reset).on("/data/A"))
+            .expect("no code");
+        assert!(faults.take(Rpc::Subscribe, "/data/B").is_none());
+        assert!(faults.take(Rpc::GetSchema, "x").is_some());
+        assert!(faults.take(Rpc::GetSchema, "y").is_some());
+        assert!(faults.take(Rpc::GetSchema, "z").is_none());
+        assert_eq!(
+            faults.take(Rpc::Subscribe, "/data/A").map(|fault| fault.then),
+            Some(Then::Reset)
+        );
+        assert_eq!(faults.waiting(), 0);
+    }
+
+    #[test]
+    fn an_error_that_the_api_does_not_have_is_refused() {
+        let faults = Faults::default();
+        assert!(
+            faults
+                .add(Fault::new(Rpc::Publish, Then::error("no.such.code")))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_scripted_status_replaces_the_tables() {
+        let then = Then::Error {
+            code: "service.unavailable".into(),
+            status: Some(14),
+        };
+        let status = then.status(Rpc::Subscribe, "id").expect("an error");
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(status.metadata().get("error-code").is_some());
+    }
+}
