@@ -97,7 +97,7 @@ impl CompactedReader {
     }
 
     /// Waits for the pass under way, saying what it waits for.
-    async fn turn<'a>(&self, slot: &'a Partition, on_wait: OnWait<'_>) -> tokio::sync::MutexGuard<'a, Read> {
+    async fn turn<'a>(slot: &'a Partition, on_wait: OnWait<'_>) -> tokio::sync::MutexGuard<'a, Read> {
         loop {
             match tokio::time::timeout(ANNOUNCE_EVERY, slot.read.lock()).await {
                 Ok(read) => return read,
