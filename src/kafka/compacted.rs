@@ -84,7 +84,7 @@ impl CompactedReader {
             .and_then(|index| self.partitions.get(index))
             .ok_or_else(|| self.changed(&format!("has no partition {partition}")))?;
         let question = slot.asked.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut read = self.turn(slot, on_wait).await;
+        let mut read = Self::turn(slot, on_wait).await;
         if read.answered < question {
             // Everybody who has asked by now is answered by this pass.
             let asked = slot.asked.load(Ordering::SeqCst);
@@ -97,13 +97,15 @@ impl CompactedReader {
     }
 
     /// Waits for the pass under way, saying what it waits for.
-    async fn turn<'a>(&self, slot: &'a Partition, on_wait: OnWait<'_>) -> tokio::sync::MutexGuard<'a, Read> {
+    async fn turn<'a>(slot: &'a Partition, on_wait: OnWait<'_>) -> tokio::sync::MutexGuard<'a, Read> {
         loop {
             match tokio::time::timeout(ANNOUNCE_EVERY, slot.read.lock()).await {
                 Ok(read) => return read,
                 Err(_) => {
                     let reason = slot.waiting.lock().clone();
-                    on_wait(reason.unwrap_or_else(|| format!("{} is being read", self.topic)));
+                    if let Some(reason) = reason {
+                        on_wait(reason);
+                    }
                 }
             }
         }
@@ -117,12 +119,12 @@ impl CompactedReader {
         on_wait: OnWait<'_>,
     ) -> Result<(), Failure> {
         let clients = self.clients()?;
-        let end = clients.uncommitted_end(self.partitions.len(), partition).await?;
+        let partitions = self.partitions.len();
+        let end = clients.uncommitted_end(partitions, partition).await?;
         if end < read.next {
             return Err(self.changed("ends before what was read of it: it was deleted and made anew"));
         }
-        let started = Instant::now();
-        let mut announced = started;
+        let mut announced = Instant::now();
         loop {
             let committed = clients.committed_end(partition).await?;
             if committed >= end {
@@ -164,6 +166,20 @@ impl CompactedReader {
 
     fn changed(&self, how: &str) -> Failure {
         changed(&self.topic, how)
+    }
+}
+
+/// Blocking. Asks again for a while: right after a topic was made, or while a leader moves, the answer is
+/// "not here".
+fn patiently<T>(ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    let started = std::time::Instant::now();
+    loop {
+        match ask() {
+            Err(failure) if failure.kind == ErrorKind::Transient && started.elapsed() < CALL_TIMEOUT => {
+                std::thread::sleep(LOOK_EVERY);
+            }
+            answer => return answer,
+        }
     }
 }
 
@@ -290,12 +306,12 @@ struct Lease(Option<Arc<Clients>>);
 impl Lease {
     async fn call<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Clients) -> Result<T, Failure> + Send + 'static,
+        call: impl Fn(&Clients) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let Some(clients) = self.0.clone() else {
             return Err(super::error::thread_failure("a reader"));
         };
-        blocking(move || call(&clients)).await
+        blocking(move || patiently(|| call(&clients))).await
     }
 
     /// Where the partition ends, open transactions included; the topic must still be what it was.

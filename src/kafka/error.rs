@@ -99,7 +99,10 @@ pub(super) const fn kind(code: Code) -> ErrorKind {
         | Code::InvalidRecord
         | Code::UnsupportedForMessageFormat
         | Code::UnsupportedCompressionType => ErrorKind::Poison,
+        // What a producer hears whose transaction the broker timed out differs with the call and the broker's
+        // version: any of these (tried on 4.3: _FENCED and INVALID_TXN_STATE).
         Code::Fenced
+        | Code::InvalidTransactionalState
         | Code::ProducerFenced
         | Code::InvalidProducerEpoch
         | Code::TransactionCoordinatorFenced

@@ -111,10 +111,16 @@ impl Topics {
     /// configuration may not be read.
     ///
     /// # Errors
-    /// When no broker answers.
+    /// When no broker answers, or the topic does not exist.
     pub async fn max_message_bytes(&self, topic: &str) -> Result<usize, Failure> {
         if let Some(known) = self.0.record_bytes_max.lock().get(topic) {
             return Ok(*known);
+        }
+        if self.partitions(topic).await?.is_none() {
+            return Err(Failure::new(
+                ErrorKind::Denied,
+                format!("topic {topic} does not exist"),
+            ));
         }
         let told = match self.topic_setting(topic, "max.message.bytes").await {
             Err(denied) if denied.kind == ErrorKind::Denied => None,

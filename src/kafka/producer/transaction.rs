@@ -17,6 +17,10 @@ use crate::error::{ErrorKind, Failure};
 use crate::kafka::error::{failure, is_refusal, is_too_large};
 use crate::kafka::record::Record;
 
+/// The line that says why a transaction failed comes before the report of the record that did it. Some
+/// failures (a missing right) have no such record.
+const REPORTS_FOLLOW_WITHIN: Duration = Duration::from_millis(100);
+
 pub(super) struct Transaction<'a> {
     pub(super) producer: &'a BaseProducer<Deliveries>,
     /// What messages call the producer.
@@ -115,6 +119,7 @@ impl Transaction<'_> {
             self.send(index, record, position)?;
         }
         let started = Instant::now();
+        let mut failed_at = None;
         loop {
             self.serve();
             if let Some(undelivered) = self.producer.context().undelivered() {
@@ -127,7 +132,9 @@ impl Transaction<'_> {
             if let Some((code, _)) = self.producer.client().fatal_error() {
                 return Err(Trouble::Failed(failure(&KafkaError::Global(code), self.object)));
             }
-            if let Some(why) = self.producer.context().transaction_error() {
+            if let Some(why) = self.producer.context().transaction_error()
+                && failed_at.get_or_insert_with(Instant::now).elapsed() >= REPORTS_FOLLOW_WITHIN
+            {
                 let failed = Failure::new(ErrorKind::Abortable, self.about("the transaction failed"));
                 return Err(Trouble::Failed(failed.caused_by(why)));
             }
