@@ -1,5 +1,6 @@
 //! What the tests stand on: a real broker, readers of its topics, waiting for states.
 
+pub mod bridge;
 pub mod broker;
 pub mod jars;
 pub mod topic;
