@@ -11,6 +11,7 @@
 //! config, error}`. `salesforce` and `kafka` never import each other; `simulator` imports the generated
 //! protocol types alone, so that client and simulator check each other. `tests/it/tidy.rs` holds this.
 
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod kafka;
