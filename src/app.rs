@@ -66,7 +66,9 @@ pub struct Timings {
 
 impl Default for Timings {
     fn default() -> Self {
-        Self { silence_max: admin::SILENCE_MAX }
+        Self {
+            silence_max: admin::SILENCE_MAX,
+        }
     }
 }
 
@@ -109,9 +111,12 @@ impl App {
             .collect();
         let (listener, admin_address) = admin::bind(config.admin.listen).await.map_err(|error| Stopped {
             exit: Exit::Configuration,
-            failure: Failure::new(ErrorKind::Misconfigured, format!("admin.listen: {} cannot be bound", config.admin.listen))
-                .remedy("stop what listens there or choose another address")
-                .caused_by(error),
+            failure: Failure::new(
+                ErrorKind::Misconfigured,
+                format!("admin.listen: {} cannot be bound", config.admin.listen),
+            )
+            .remedy("stop what listens there or choose another address")
+            .caused_by(error),
         })?;
         let (sender, commands) = mpsc::channel(COMMANDS_WAITING);
         let unknown_routes = Arc::default();
@@ -126,7 +131,15 @@ impl App {
         };
         let admin = spawn("admin", serve(listener, state));
         tracing::info!(address = %admin_address, "admin listener is up");
-        Ok(Self { config, metrics, statuses, unknown_routes, commands, admin_address, admin })
+        Ok(Self {
+            config,
+            metrics,
+            statuses,
+            unknown_routes,
+            commands,
+            admin_address,
+            admin,
+        })
     }
 
     /// Runs until a signal comes, then drains.
@@ -143,7 +156,10 @@ impl App {
             () = bridge.supervise(&mut self.commands) => {}
             () = signals.next() => {}
         }
-        tracing::info!(deadline_seconds = self.config.bridge.shutdown_timeout.as_secs_f64(), "stopping: routes drain");
+        tracing::info!(
+            deadline_seconds = self.config.bridge.shutdown_timeout.as_secs_f64(),
+            "stopping: routes drain"
+        );
         let outcome = bridge.drain(self.config.bridge.shutdown_timeout, signals).await;
         drop(bridge);
         drop(self.admin);
@@ -155,9 +171,15 @@ impl App {
         let config = &self.config;
         let connection = Connection::new(config.kafka.clone(), &config.bridge.name);
         self.reach_kafka(&connection).await?;
-        let salesforce = Salesforce::new(&config.salesforce, self.metrics.clone())
-            .map_err(|failure| Stopped { exit: Exit::Configuration, failure })?;
-        let topics = Topics::new(&connection).map_err(|failure| Stopped { exit: Exit::Configuration, failure })?;
+        let salesforce =
+            Salesforce::new(&config.salesforce, self.metrics.clone()).map_err(|failure| Stopped {
+                exit: Exit::Configuration,
+                failure,
+            })?;
+        let topics = Topics::new(&connection).map_err(|failure| Stopped {
+            exit: Exit::Configuration,
+            failure,
+        })?;
         let (positions, ownership) = self.join(&topics).await?;
         let shared = Shared {
             bridge: config.bridge.name.as_str().into(),
@@ -182,12 +204,20 @@ impl App {
         let began = tokio::time::Instant::now();
         let mut delays = RetryPolicy::TRANSIENT.delays();
         loop {
-            let Err(failure) = connection.check(KAFKA_TRY_TIMEOUT).await else { return Ok(()) };
+            let Err(failure) = connection.check(KAFKA_TRY_TIMEOUT).await else {
+                return Ok(());
+            };
             if failure.kind == ErrorKind::Misconfigured {
-                return Err(Stopped { exit: Exit::Configuration, failure });
+                return Err(Stopped {
+                    exit: Exit::Configuration,
+                    failure,
+                });
             }
             if began.elapsed() + KAFKA_TRY_TIMEOUT > KAFKA_START_TIMEOUT {
-                return Err(Stopped { exit: Exit::KafkaUnavailable, failure });
+                return Err(Stopped {
+                    exit: Exit::KafkaUnavailable,
+                    failure,
+                });
             }
             tracing::warn!(error = %chain(&failure), "Kafka is not reached yet");
             for status in self.statuses.iter() {
@@ -207,11 +237,16 @@ impl App {
                 Err(failure) => failure,
             };
             if failure.kind == ErrorKind::Misconfigured {
-                return Err(Stopped { exit: Exit::Configuration, failure });
+                return Err(Stopped {
+                    exit: Exit::Configuration,
+                    failure,
+                });
             }
             for status in self.statuses.iter() {
                 match failure.action() {
-                    Action::Retry | Action::Wait => status.waiting(&chain(&failure), failure.remedy.as_deref(), None),
+                    Action::Retry | Action::Wait => {
+                        status.waiting(&chain(&failure), failure.remedy.as_deref(), None)
+                    }
                     _ => status.halted(&chain(&failure), failure.remedy.as_deref()),
                 }
             }
@@ -222,6 +257,13 @@ impl App {
     async fn join_once(&self, topics: &Topics) -> Result<(Arc<PositionStore>, Ownership), Failure> {
         let positions = PositionStore::open(topics).await?;
         let ownership = Ownership::join(topics, &self.config.bridge.instance).await?;
+        let routes: Vec<String> = self
+            .config
+            .routes
+            .iter()
+            .map(|route| route.name.clone())
+            .collect();
+        ownership.register(&routes).await?;
         Ok((Arc::new(positions), ownership))
     }
 }
@@ -245,7 +287,7 @@ struct Bridge {
 impl Bridge {
     /// Keeps what runs in step with what is assigned, for ever.
     async fn supervise(&mut self, commands: &mut mpsc::Receiver<CommandRequest>) {
-        let mut assignment = self.ownership.assignment();
+        let mut assignment = self.ownership.watch();
         loop {
             let current = assignment.borrow_and_update().clone();
             self.apply(&current);
@@ -262,15 +304,18 @@ impl Bridge {
 
     /// Starts what is ours and does not run; stops what runs and is not ours.
     fn apply(&mut self, assignment: &Assignment) {
-        for status in self.statuses.iter() {
+        let statuses = Arc::clone(&self.statuses);
+        for status in statuses.iter() {
             let name = &status.name;
-            let Some(ours) = assignment.owns(name) else { continue };
             let paused = assignment.is_paused(name);
-            if !ours {
+            if !assignment.owns(name) {
                 self.running.stop(name);
                 self.halted.remove(name);
-                if !self.running.is_running(name) {
-                    status.assigned_elsewhere();
+                match &assignment.trouble {
+                    Some(trouble) => status.waiting(&chain(&**trouble), trouble.remedy.as_deref(), None),
+                    // Before the group has decided, the route is still starting.
+                    None if assignment.owned_count() > 0 || status.runs_here() => status.assigned_elsewhere(),
+                    None => {}
                 }
             } else if paused {
                 status.assigned_here();
@@ -282,16 +327,36 @@ impl Bridge {
                 self.start(status);
             }
         }
-        let unknown = assignment.routes_without(&|route| self.statuses.iter().any(|status| *status.name == *route));
+        let known = |route: &str| self.statuses.iter().any(|status| *status.name == *route);
+        let unknown = assignment
+            .noted_routes()
+            .filter(|route| !known(route))
+            .map(str::to_owned)
+            .collect();
         *self.unknown_routes.lock() = unknown;
     }
 
     fn start(&mut self, status: &Arc<RouteStatus>) {
-        let Some(config) = self.config.routes.iter().find(|route| *route.name == *status.name).cloned() else { return };
+        let Some(config) = self
+            .config
+            .routes
+            .iter()
+            .find(|route| *route.name == *status.name)
+            .cloned()
+        else {
+            return;
+        };
         // The other direction arrives with a later release; the start of the program refuses it until then.
-        let Flow::ToKafka(flow) = config.flow.clone() else { return };
+        let Flow::ToKafka(flow) = config.flow.clone() else {
+            return;
+        };
         status.assigned_here();
-        let route = ToKafkaRoute { config, flow, status: Arc::clone(status), shared: self.shared.clone() };
+        let route = ToKafkaRoute {
+            config,
+            flow,
+            status: Arc::clone(status),
+            shared: self.shared.clone(),
+        };
         self.running.start(&status.name, |stop| route.run(stop));
     }
 
@@ -303,7 +368,10 @@ impl Bridge {
             }
             Ended::Panicked(why) => {
                 if let Some(status) = self.statuses.iter().find(|status| status.name == *name) {
-                    status.halted(&format!("a bug ended the route: {why}"), Some("report it with the log around this time, then restart the route"));
+                    status.halted(
+                        &format!("a bug ended the route: {why}"),
+                        Some("report it with the log around this time, then restart the route"),
+                    );
                 }
                 self.halted.insert(Arc::clone(name));
             }
@@ -311,7 +379,11 @@ impl Bridge {
     }
 
     async fn command(&mut self, request: CommandRequest) {
-        let CommandRequest { route, command, answer } = request;
+        let CommandRequest {
+            route,
+            command,
+            answer,
+        } = request;
         tracing::info!(%route, ?command, "operator command");
         let outcome = match command {
             RouteCommand::Pause => self.ownership.set_paused(&route, true).await,
@@ -343,7 +415,9 @@ impl Bridge {
         };
         let describe = || {
             let left = report.lock().clone();
-            left.into_iter().map(|route| describe(&statuses, &route)).collect()
+            left.into_iter()
+                .map(|route| describe(&statuses, &route))
+                .collect()
         };
         drain(done, deadline, describe, signals).await
     }
@@ -351,9 +425,12 @@ impl Bridge {
 
 /// What is left of a route, for the person who waits for the shutdown.
 fn describe(statuses: &[Arc<RouteStatus>], route: &str) -> String {
-    let in_hand = statuses.iter().find(|status| *status.name == *route).map_or(0, |status| {
-        status.counters.in_hand.load(std::sync::atomic::Ordering::Relaxed)
-    });
+    let in_hand = statuses
+        .iter()
+        .find(|status| *status.name == *route)
+        .map_or(0, |status| {
+            status.counters.in_hand.load(std::sync::atomic::Ordering::Relaxed)
+        });
     format!("route {route}: {in_hand} events in hand")
 }
 

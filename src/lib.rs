@@ -12,7 +12,8 @@
 //! protocol types alone, so that client and simulator check each other. `tests/it/tidy.rs` holds this.
 
 pub mod admin;
-//pub mod app;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod kafka;

@@ -1,12 +1,45 @@
 //! The configuration as values: what `config/sfbridge.yaml` says after loading, interpolation and
 //! validation. Data only: no client, no connection. Every duration is a `Duration`, every size is bytes.
+//!
+//! ```text
+//! file ─▶ yaml ─▶ read (by keys, scalars, properties; interpolate) ─▶ defaults ─▶ rules ─▶ build ─▶ Config
+//!           tree with places          tree of known keys                   └─▶ show · release gate
+//! keys ─▶ schema · example
+//! ```
+//!
+//! [`load`] gives all of it or every mistake at once. `keys` is the one place where a key is described.
 
+mod build;
+mod checks;
+mod defaults;
+mod endpoints;
+pub mod environment;
+mod example;
+mod interpolate;
+mod keys;
+mod load;
+pub mod problem;
+mod properties;
+mod read;
+mod release;
+mod route_rules;
+mod rules;
+mod scalars;
+mod schema;
 pub mod secret;
+mod show;
+mod suggest;
+pub mod topics;
+mod tree;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use environment::Environment;
+pub use load::{Loaded, example, load, load_with, schema};
+pub use problem::{Problem, Problems};
 pub use secret::Secret;
 
 /// The whole file.

@@ -7,6 +7,8 @@
     reason = "a test binary has no outside; a test may fail by panicking, and prints what it saw"
 )]
 
+mod config;
 mod kafka;
 mod support;
 mod tidy;
+mod to_kafka;

@@ -36,12 +36,12 @@ impl ToKafkaRoute {
     ) -> Result<Beginning, RunEnd> {
         let shared = &self.shared;
         self.status.starting("logging in to Salesforce");
-        let session = until_done(self, stop, async || shared.salesforce.tokens.session().await).await?;
+        let session = until_done(self, stop, || shared.salesforce.tokens.session()).await?;
         self.status
             .starting("taking over from an earlier owner of the route");
-        let mut producer = until_done(self, stop, async || self.producer().await).await?;
+        let mut producer = until_done(self, stop, || self.producer()).await?;
         self.status.starting("reading the stored position");
-        let stored = until_done(self, stop, async || self.stored_position().await).await?;
+        let stored = until_done(self, stop, || self.stored_position()).await?;
         let decision = match lost {
             Some(why) => StartDecision::Lost { why },
             None => start::decide(stored.as_ref(), &self.flow.from, &session.organization_id),
@@ -123,10 +123,7 @@ impl ToKafkaRoute {
     }
 
     async fn salesforce_time(&self, stop: &mut StopSignal) -> Result<i64, RunEnd> {
-        until_done(self, stop, async || {
-            self.shared.salesforce.tokens.server_time_ms().await
-        })
-        .await
+        until_done(self, stop, || self.shared.salesforce.tokens.server_time_ms()).await
     }
 
     /// What `on_lost_position` says: the gap report and the new position go in one transaction, so that the
@@ -184,7 +181,7 @@ impl ToKafkaRoute {
         let mut report = GapReport::new(&self.config.name, topic, GapKind::LostPosition, resolution);
         report.from_replay_id = stored.and_then(|position| position.replay_id.clone());
         report.from_event_time = stored.and_then(|position| position.event_time.clone());
-        let record = until_done(self, stop, async || self.gap_record(&report).await).await?;
+        let record = until_done(self, stop, || self.gap_record(&report)).await?;
         self.store(producer, session, &resume, Some(record)).await?;
         self.count_gap(GapKind::LostPosition);
         Ok(resume)

@@ -131,7 +131,8 @@ impl Intake {
         } else if self.tracker.event(&event.replay_id, &ids) == Verdict::Repeat {
             batch.tally.repeated += 1;
         } else {
-            self.deliver(route, event, decoded, &ids, batch, search, stop).await?;
+            self.deliver(route, event, decoded, &ids, batch, search, stop)
+                .await?;
             self.passed(time_ms);
             batch.events.push(ids.into_iter().next().unwrap_or_default());
         }
@@ -173,7 +174,7 @@ impl Intake {
             return Ok(Ok(known.clone()));
         }
         let schemas = &route.shared.salesforce.schemas;
-        match until_done(route, stop, async || schemas.get(&event.schema_id).await).await {
+        match until_done(route, stop, || schemas.get(&event.schema_id)).await {
             Ok(schema) => {
                 let event_type = Bytes::from(format!("com.salesforce.{}", schema.name()));
                 let id = Bytes::copy_from_slice(event.schema_id.as_bytes());
@@ -235,16 +236,13 @@ impl Intake {
         match planned {
             Ok((records, decoded)) => {
                 for record in &records {
-                    until_done(route, stop, async || {
-                        route.shared.topics.ensure_data(&record.topic).await
-                    })
-                    .await?;
+                    until_done(route, stop, || route.shared.topics.ensure_data(&record.topic)).await?;
                 }
                 let gap = self.gap(route, event, &decoded);
                 if let Some(report) = &gap {
                     batch
                         .records
-                        .push(until_done(route, stop, async || route.gap_record(report).await).await?);
+                        .push(until_done(route, stop, || route.gap_record(report)).await?);
                     route.count_gap(report.kind);
                 }
                 batch.tally.written += records.len() as u64;
@@ -315,8 +313,8 @@ impl Intake {
     ) -> Result<(), RunEnd> {
         let topics = &route.shared.topics;
         let topic = Arc::clone(&self.dead_letter_topic);
-        until_done(route, stop, async || topics.ensure_dead_letter(&topic).await).await?;
-        let room = until_done(route, stop, async || topics.max_message_bytes(&topic).await).await?;
+        until_done(route, stop, || topics.ensure_dead_letter(&topic)).await?;
+        let room = until_done(route, stop, || topics.max_message_bytes(&topic)).await?;
         let fits = !dead.without_value && dead_letter_fits(event.payload.len(), room);
         if !fits {
             let mut report = GapReport::new(
@@ -328,7 +326,7 @@ impl Intake {
             report.from_replay_id = Some(hex::encode(&event.replay_id));
             batch
                 .records
-                .push(until_done(route, stop, async || route.gap_record(&report).await).await?);
+                .push(until_done(route, stop, || route.gap_record(&report)).await?);
             route.count_gap(GapKind::TooLarge);
         }
         tracing::warn!(route = %route.config.name, replay_id = hex::encode(&event.replay_id), error = %dead.reason.error, "dead letter");

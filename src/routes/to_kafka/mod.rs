@@ -207,11 +207,14 @@ impl Pauses {
 }
 
 /// Tries an operation until it succeeds, fails for good, or the route is stopped. Its waits are shown.
-async fn until_done<T>(
+async fn until_done<T, F>(
     route: &ToKafkaRoute,
     stop: &mut StopSignal,
-    mut operation: impl AsyncFnMut() -> Result<T, Failure>,
-) -> Result<T, RunEnd> {
+    mut operation: impl FnMut() -> F,
+) -> Result<T, RunEnd>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
     let mut pauses = Pauses::new();
     loop {
         let failure = tokio::select! {

@@ -31,7 +31,11 @@ pub(super) struct Anchor {
 
 impl Anchor {
     pub(super) const fn new(start: Start) -> Self {
-        Self { start, complete: None, last: None }
+        Self {
+            start,
+            complete: None,
+            last: None,
+        }
     }
 
     /// Where to open the stream, the first time and every other.

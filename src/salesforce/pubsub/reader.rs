@@ -56,10 +56,7 @@ struct End {
 
 impl From<Failure> for End {
     fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            cause: None,
-        }
+        Self { failure, cause: None }
     }
 }
 

@@ -45,7 +45,16 @@ impl Setup {
     }
 
     fn yaml(&self, admin_port: u16) -> String {
-        let Self { name, instance, bootstrap, pubsub_url, login_url, shutdown_timeout, kafka, routes } = self;
+        let Self {
+            name,
+            instance,
+            bootstrap,
+            pubsub_url,
+            login_url,
+            shutdown_timeout,
+            kafka,
+            routes,
+        } = self;
         format!(
             "bridge:\n  name: {name}\n  instance: {instance}\n  shutdown_timeout: {shutdown_timeout}\n\
              salesforce:\n  login_url: {login_url}\n  pubsub_url: {pubsub_url}\n  auth:\n    flow: client_credentials\n    client_id: 3MVG9.simulated.client\n    client_secret: simulated-secret\n\
@@ -76,15 +85,23 @@ impl Bridge {
     /// Starts the process and waits until its admin listener answers.
     pub async fn start(setup: &Setup) -> Self {
         let bridge = Self::spawn(setup);
-        until(PATIENCE, "the admin listener", || async { bridge.get("/live").await.map(|_| ()) }).await;
+        until(PATIENCE, "the admin listener", || async {
+            bridge.get("/live").await.map(|_| ())
+        })
+        .await;
         bridge
     }
 
     /// Starts the process and waits for nothing.
     pub fn spawn(setup: &Setup) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bridge-{}", uuid::Uuid::new_v4().simple()));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("bridge-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&folder).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let config = folder.join("sfbridge.yaml");
         std::fs::write(&config, setup.yaml(port)).unwrap();
         let log = std::fs::File::create(folder.join("log")).unwrap();
@@ -97,7 +114,11 @@ impl Bridge {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { child: Mutex::new(child), folder, admin: format!("http://127.0.0.1:{port}") }
+        Self {
+            child: Mutex::new(child),
+            folder,
+            admin: format!("http://127.0.0.1:{port}"),
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -114,12 +135,21 @@ impl Bridge {
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits until the process has ended by itself.
     pub async fn ended(&self) -> ExitStatus {
-        until(PATIENCE, "the end of the process", || async { self.child.lock().try_wait().unwrap() }).await
+        until(PATIENCE, "the end of the process", || async {
+            self.child.lock().try_wait().unwrap()
+        })
+        .await
     }
 
     pub fn is_running(&self) -> bool {
@@ -141,7 +171,9 @@ impl Bridge {
     }
 
     pub async fn post(&self, path: &str) -> (u16, String) {
-        let request = client().post(format!("{}{path}", self.admin)).header("X-Sfbridge", "1");
+        let request = client()
+            .post(format!("{}{path}", self.admin))
+            .header("X-Sfbridge", "1");
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
@@ -157,7 +189,10 @@ impl Bridge {
         let what = format!("route {route} in {states:?}");
         until(PATIENCE, &what, || async {
             let shown = self.route(route).await?;
-            states.iter().any(|state| shown["state"]["name"] == **state).then_some(shown)
+            states
+                .iter()
+                .any(|state| shown["state"]["name"] == **state)
+                .then_some(shown)
         })
         .await
     }
@@ -173,7 +208,11 @@ impl Bridge {
 }
 
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap()
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(5))
+        .build()
+        .unwrap()
 }
 
 impl Drop for Bridge {

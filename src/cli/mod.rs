@@ -1,0 +1,62 @@
+//! The command line: one file a command, one line here for each. A command answers with its exit code;
+//! documents go to stdout, complaints and logs to stderr.
+
+mod config;
+mod run;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::Exit;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "sfbridge",
+    version,
+    about = "Salesforce events to Kafka and back: exactly once, in order",
+    after_help = "Example:\n  sfbridge config example > sfbridge.yaml\n  sfbridge config show --config sfbridge.yaml"
+)]
+struct Cli {
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SFBRIDGE_CONFIG",
+        default_value = "config/sfbridge.yaml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the bridge: the daemon
+    Run(run::Args),
+    /// Show the effective configuration, its schema or an example
+    Config(config::Args),
+}
+
+/// Parses the command line (the first argument is the program's name) and runs the command.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked_for = !error.use_stderr();
+            // A closed pipe is nobody's mistake.
+            let _ = error.print();
+            return if asked_for {
+                Exit::Clean
+            } else {
+                Exit::Configuration
+            };
+        }
+    };
+    match cli.command {
+        Command::Run(arguments) => run::run(&arguments, &cli.config),
+        Command::Config(arguments) => config::run(&arguments, &cli.config),
+    }
+}

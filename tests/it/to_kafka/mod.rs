@@ -1,0 +1,3 @@
+//! Salesforce → Kafka, end to end: the real program between the simulator and a real broker.
+
+mod delivery;
