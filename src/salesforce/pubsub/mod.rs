@@ -13,6 +13,8 @@ mod schemas;
 #[cfg(test)]
 mod scripted;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 pub use anchor::Start;
 pub use client::PubSubClient;
