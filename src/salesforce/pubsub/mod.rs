@@ -1,4 +1,4 @@
-//! The Pub/Sub API as a client: calls (`client`), schemas by id (`schemas`), and subscriptions.
+//! The Pub/Sub API as a client: calls (`client`) on one connection (`endpoint`), schemas by id (`schemas`), and subscriptions.
 //!
 //! A [`Subscription`] is a task that reads one stream (`reader`) and three pure machines that decide for it:
 //! how many events to ask for (`credit`), where to go on after a break (`anchor`), and whether and when to
@@ -7,6 +7,7 @@
 mod anchor;
 mod client;
 mod credit;
+mod endpoint;
 mod reader;
 mod reopening;
 mod schemas;

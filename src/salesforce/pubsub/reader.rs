@@ -18,8 +18,9 @@ use crate::salesforce::error::CallError;
 use crate::telemetry::metrics::{CauseLabels, Metrics};
 
 use super::anchor::{Anchor, Start};
-use super::client::{CONNECT_TIMEOUT, PubSubClient, metadata};
+use super::client::{PubSubClient, metadata};
 use super::credit::Credits;
+use super::endpoint::CONNECT_TIMEOUT;
 use super::reopening::{Reopening, Step};
 use super::subscribe::{Item, ReceivedEvent, Shared, StreamStatus, SubscribeOptions};
 

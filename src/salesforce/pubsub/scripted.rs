@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::SalesforceConfig;
@@ -116,20 +116,26 @@ impl Org {
     pub(super) async fn start() -> Self {
         let login = LoginHost::start().await;
         let config = login.client_credentials();
-        Self::with(login, config).await
+        Self::with(login, config, None).await
     }
 
-    /// With another way to log in.
-    pub(super) async fn with(login: LoginHost, config: SalesforceConfig) -> Self {
+    /// With another configuration, or over TLS.
+    pub(super) async fn with(login: LoginHost, config: SalesforceConfig, identity: Option<Identity>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let pubsub_url = format!("http://{}", listener.local_addr().expect("bound"));
+        let scheme = if identity.is_some() { "https" } else { "http" };
+        let pubsub_url = format!("{scheme}://{}", listener.local_addr().expect("bound"));
         let (sender, opened) = mpsc::channel(8);
         let calls = Arc::new(Calls::default());
         let service = PubSubServer::new(Scripted {
             opened: sender,
             calls: Arc::clone(&calls),
         });
-        let server = Server::builder()
+        let mut server = Server::builder();
+        if let Some(identity) = identity {
+            let tls = ServerTlsConfig::new().identity(identity);
+            server = server.tls_config(tls).expect("a certificate");
+        }
+        let server = server
             .add_service(service)
             .serve_with_incoming(TcpIncoming::from(listener));
         let server = task::spawn("pub/sub host", async move {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Status;
+use tonic::transport::Identity;
 
-use crate::config::{AuthConfig, Secret};
-use crate::error::{ErrorKind, Failure};
+use crate::config::{AuthConfig, SalesforceConfig, Secret};
+use crate::error::{ErrorKind, Failure, chain};
 use crate::proto::{ReplayPreset, TopicInfo};
+use crate::salesforce::auth::TokenSource;
 use crate::salesforce::auth::scripted::{LoginHost, ORG_18};
 use crate::telemetry::metrics::{CauseLabels, Metrics};
 
 use super::scripted::{Opened, Org, id, refusal};
-use super::{Item, SchemaCache, Start, StreamStatus, SubscribeOptions, Subscription};
+use super::{Item, PubSubClient, SchemaCache, Start, StreamStatus, SubscribeOptions, Subscription};
 
 const TOPIC: &str = "/data/AccountChangeEvent";
 
@@ -353,7 +355,7 @@ async fn a_given_token_that_is_refused_is_tried_again_and_says_what_to_do() {
         instance_url: "http://127.0.0.1:1".to_owned(),
         organization_id: ORG_18.to_owned(),
     });
-    let mut org = Org::with(login, config).await;
+    let mut org = Org::with(login, config, None).await;
     let (subscription, _) = subscribe(&org, Start::Earliest);
     let mut status = subscription.status();
     loop {
@@ -481,4 +483,47 @@ async fn a_topic_that_may_be_seen_but_not_read_is_denied_with_the_permission_to_
     );
     let missing = org.client.get_topic(TOPIC).await.expect_err("none");
     assert!(missing.message.contains(TOPIC), "{missing}");
+}
+
+#[tokio::test]
+async fn a_private_ca_is_trusted_where_the_configuration_names_it() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), made.cert.pem()).expect("written");
+    for trusted in [true, false] {
+        let login = LoginHost::start().await;
+        let config = SalesforceConfig {
+            ca_file: trusted.then(|| file.path().to_owned()),
+            ..login.client_credentials()
+        };
+        let identity = Identity::from_pem(made.cert.pem(), made.signing_key.serialize_pem());
+        let org = Org::with(login, config, Some(identity)).await;
+        let answer = org.client.get_topic(TOPIC).await.expect_err("refused either way");
+        let expected = if trusted {
+            ErrorKind::Denied
+        } else {
+            ErrorKind::Transient
+        };
+        assert_eq!(answer.kind, expected, "{}", chain(&answer));
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_away_is_waited_for_and_shown() {
+    let login = LoginHost::start().await;
+    let config = SalesforceConfig {
+        pubsub_url: "http://127.0.0.1:1".to_owned(),
+        ..login.client_credentials()
+    };
+    let tokens = TokenSource::new(&config, Metrics::new()).expect("usable");
+    let client = PubSubClient::new(&config, tokens).expect("usable");
+    let subscription = Subscription::open(client, options(Start::Earliest, 10), Metrics::new());
+    let status = until(&subscription, is_waiting).await;
+    let StreamStatus::Waiting { why, .. } = status else {
+        unreachable!()
+    };
+    assert!(
+        why.contains(TOPIC) && why.to_lowercase().contains("refused"),
+        "{why}"
+    );
 }
