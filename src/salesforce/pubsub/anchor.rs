@@ -66,10 +66,10 @@ impl Anchor {
             }
             self.skip_until = None;
         }
-        if self.last.as_ref() != Some(replay_id) {
-            if let Some(last) = self.last.replace(replay_id.clone()) {
-                self.complete = Some(last);
-            }
+        if self.last.as_ref() != Some(replay_id)
+            && let Some(last) = self.last.replace(replay_id.clone())
+        {
+            self.complete = Some(last);
         }
         true
     }

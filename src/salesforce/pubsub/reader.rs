@@ -309,7 +309,7 @@ impl Reader {
             cause,
             pause_ms,
             why,
-            "stream cannot be opened, trying again"
+            "stream ended, opening it again after a pause"
         );
         self.show(StreamStatus::Waiting {
             why,
