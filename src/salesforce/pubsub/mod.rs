@@ -5,6 +5,8 @@
 //! open the stream again (`reopening`).
 
 mod anchor;
+#[cfg(test)]
+mod call_tests;
 mod client;
 mod credit;
 mod endpoint;
