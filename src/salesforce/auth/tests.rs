@@ -398,3 +398,24 @@ async fn a_printed_session_shows_neither_token_nor_instance() {
         "{shown}"
     );
 }
+
+#[tokio::test]
+async fn a_ca_file_is_read_at_start_and_named_when_it_is_none() {
+    let host = LoginHost::start().await;
+    let made = rcgen::generate_simple_self_signed(["acme.example".to_owned()]).expect("a certificate");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let config = SalesforceConfig {
+        login_url: "https://acme.example".to_owned(),
+        ca_file: Some(file.path().to_owned()),
+        ..host.client_credentials()
+    };
+    std::fs::write(file.path(), made.cert.pem()).expect("written");
+    assert!(TokenSource::new(&config, Metrics::new()).is_ok());
+    std::fs::remove_file(file.path()).expect("removed");
+    let failure = TokenSource::new(&config, Metrics::new()).expect_err("no file");
+    assert_eq!(failure.kind, ErrorKind::Misconfigured);
+    assert!(
+        failure.message.contains(&file.path().display().to_string()),
+        "{failure}"
+    );
+}

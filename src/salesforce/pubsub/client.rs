@@ -7,7 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::SalesforceConfig;
@@ -17,18 +17,10 @@ use crate::proto::{FetchRequest, FetchResponse, SchemaInfo, SchemaRequest, Topic
 use crate::salesforce::auth::{Session, TokenSource};
 use crate::salesforce::error::{CallError, permission};
 
-/// A host that does not take a connection in ten seconds is down.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use super::endpoint::endpoint;
+
 /// GetTopic and GetSchema take a second at most; a deadline ends what hangs.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// NAT tables and load balancers forget a silent connection after minutes and tell nobody.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(15);
-/// Two of the largest responses (3 MB) may be on their way on one stream.
-const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// Unread bytes of all streams together: eight full streams, and never a reason to stall, since every reader
-/// always drains. The library's 5 MB are used up by two routes that are slow to be scheduled.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
 /// Salesforce sends 3 MB at most; the library's limit of 4 MB leaves no room for what proxies add in time.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -134,39 +126,6 @@ impl PubSubClient {
             answer => answer,
         }
     }
-}
-
-fn endpoint(config: &SalesforceConfig) -> Result<Endpoint, Failure> {
-    let unusable = |error: tonic::transport::Error| {
-        Failure::new(
-            ErrorKind::Misconfigured,
-            format!("salesforce.pubsub_url: {} cannot be used", config.pubsub_url),
-        )
-        .caused_by(error)
-    };
-    let endpoint = Endpoint::from_shared(config.pubsub_url.clone())
-        .map_err(unusable)?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .user_agent(concat!("sfbridge/", env!("CARGO_PKG_VERSION")))
-        .map_err(unusable)?;
-    if !config.pubsub_url.starts_with("https://") {
-        return Ok(endpoint);
-    }
-    let mut tls = ClientTlsConfig::new().with_native_roots();
-    if let Some(path) = &config.ca_file {
-        let pem = std::fs::read(path).map_err(|error| {
-            let message = format!("salesforce.ca_file: {} cannot be read", path.display());
-            Failure::new(ErrorKind::Misconfigured, message).caused_by(error)
-        })?;
-        tls = tls.ca_certificate(Certificate::from_pem(pem));
-    }
-    endpoint.tls_config(tls).map_err(unusable)
 }
 
 fn request<T>(metadata: MetadataMap, message: T) -> Request<T> {

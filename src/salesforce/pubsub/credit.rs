@@ -20,7 +20,8 @@ pub(super) struct Credits {
     outstanding: u32,
     in_hand_events: u64,
     in_hand_bytes: u64,
-    event_bytes: u64,
+    /// The running estimate, once anything came.
+    event_bytes: Option<u64>,
 }
 
 impl Credits {
@@ -32,7 +33,7 @@ impl Credits {
             outstanding: 0,
             in_hand_events: 0,
             in_hand_bytes: 0,
-            event_bytes: SIZE_GUESS_BYTES,
+            event_bytes: None,
         }
     }
 
@@ -45,13 +46,17 @@ impl Credits {
         let cap = OUTSTANDING_MAX.saturating_sub(self.outstanding);
         let taken = u64::from(self.outstanding) + self.in_hand_events;
         let events = u64::from(self.events_max).saturating_sub(taken);
-        let reserved = self.in_hand_bytes + u64::from(self.outstanding) * self.event_bytes;
+        let reserved = self.in_hand_bytes + u64::from(self.outstanding) * self.event_bytes();
         u64::from(cap.min(self.by_bytes(reserved))).min(events) as u32
     }
 
     fn by_bytes(&self, reserved: u64) -> u32 {
-        let events = self.bytes_max.saturating_sub(reserved) / self.event_bytes.max(1);
+        let events = self.bytes_max.saturating_sub(reserved) / self.event_bytes();
         u32::try_from(events).unwrap_or(u32::MAX)
+    }
+
+    fn event_bytes(&self) -> u64 {
+        self.event_bytes.unwrap_or(SIZE_GUESS_BYTES)
     }
 
     /// What to ask for after a release: nothing while it would be a trifle and more is on its way anyway.
@@ -76,7 +81,8 @@ impl Credits {
         self.in_hand_bytes += bytes;
         let mean = bytes.div_ceil(u64::from(events)).max(1);
         // Up at once, down slowly: the estimate guards memory, and large events come in runs.
-        self.event_bytes = mean.max(self.event_bytes - self.event_bytes / 8);
+        let faded = self.event_bytes.map_or(0, |before| before - before / 8);
+        self.event_bytes = Some(mean.max(faded));
     }
 
     /// The route is done with them.
@@ -217,7 +223,7 @@ mod tests {
                     }
                 };
                 if ask > 0 {
-                    let reserved: u64 = hand.iter().sum::<u64>() + u64::from(owed + ask) * credits.event_bytes;
+                    let reserved: u64 = hand.iter().sum::<u64>() + u64::from(owed + ask) * credits.event_bytes();
                     let alone = hand.is_empty() && owed == 0 && ask == 1;
                     prop_assert!(reserved <= bytes_max || alone, "asks beyond the bytes");
                     credits.asked(ask);

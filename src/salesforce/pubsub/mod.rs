@@ -1,18 +1,23 @@
-//! The Pub/Sub API as a client: calls (`client`), schemas by id (`schemas`), and subscriptions.
+//! The Pub/Sub API as a client: calls (`client`) on one connection (`endpoint`), schemas by id (`schemas`), and subscriptions.
 //!
 //! A [`Subscription`] is a task that reads one stream (`reader`) and three pure machines that decide for it:
 //! how many events to ask for (`credit`), where to go on after a break (`anchor`), and whether and when to
 //! open the stream again (`reopening`).
 
 mod anchor;
+#[cfg(test)]
+mod call_tests;
 mod client;
 mod credit;
+mod endpoint;
 mod reader;
 mod reopening;
 mod schemas;
 #[cfg(test)]
 mod scripted;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 pub use anchor::Start;
 pub use client::PubSubClient;

@@ -18,8 +18,9 @@ use crate::salesforce::error::CallError;
 use crate::telemetry::metrics::{CauseLabels, Metrics};
 
 use super::anchor::{Anchor, Start};
-use super::client::{CONNECT_TIMEOUT, PubSubClient, metadata};
+use super::client::{PubSubClient, metadata};
 use super::credit::Credits;
+use super::endpoint::CONNECT_TIMEOUT;
 use super::reopening::{Reopening, Step};
 use super::subscribe::{Item, ReceivedEvent, Shared, StreamStatus, SubscribeOptions};
 
@@ -277,7 +278,7 @@ impl Reader {
             cause,
             pause_ms,
             why,
-            "stream cannot be opened, trying again"
+            "stream ended, opening it again after a pause"
         );
         self.show(StreamStatus::Waiting {
             why,

@@ -79,8 +79,11 @@ impl Reopening {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::error::ErrorKind;
+    use crate::runtime::retry::TOLD_DELAY_MAX;
 
     fn end(kind: ErrorKind) -> Failure {
         Failure::new(kind, "ended")
@@ -137,6 +140,42 @@ mod tests {
     fn denied_and_unknown_are_for_the_route() {
         for kind in [ErrorKind::Denied, ErrorKind::Unknown, ErrorKind::Misconfigured] {
             assert_eq!(Reopening::new().after(&end(kind)), Step::GiveUp);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_what_a_route_must_decide_ends_a_row_of_failures(
+            ends in prop::collection::vec(prop::option::weighted(0.9, 0..6_usize), 0..80)
+        ) {
+            let kinds = [
+                ErrorKind::Transient,
+                ErrorKind::Throttled,
+                ErrorKind::Unauthenticated,
+                ErrorKind::LostPosition,
+                ErrorKind::Denied,
+                ErrorKind::Unknown,
+            ];
+            let (mut reopening, mut lost) = (Reopening::new(), 0);
+            for which in ends {
+                let Some(kind) = which.map(|which| kinds[which]) else {
+                    reopening.progressed();
+                    lost = 0;
+                    prop_assert_eq!(reopening.tries(), 0);
+                    continue;
+                };
+                lost += usize::from(kind == ErrorKind::LostPosition);
+                let is_final = matches!(kind, ErrorKind::Denied | ErrorKind::Unknown)
+                    || kind == ErrorKind::LostPosition && lost > LOST_POSITION_PAUSES.len();
+                match reopening.after(&end(kind)) {
+                    Step::GiveUp => prop_assert!(is_final),
+                    Step::Refresh(_) => prop_assert_eq!(kind, ErrorKind::Unauthenticated),
+                    Step::Reopen(pause) => {
+                        prop_assert!(!is_final && kind != ErrorKind::Unauthenticated);
+                        prop_assert!(!pause.is_zero() && pause <= TOLD_DELAY_MAX);
+                    }
+                }
+            }
         }
     }
 }
