@@ -58,6 +58,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show the effective configuration, its schema or an example
+    #[command(after_help = "Example:\n  sfbridge config show --config config/sfbridge.yaml")]
     Config(config::Args),
 }
 

@@ -27,6 +27,14 @@ pub(super) fn fill(file: &mut Section, environment: &Environment) {
             dead_letter.fill("kafka", Value::Text(format!("sfbridge.{bridge}.dead-letters")));
         }
         fill_outputs(route);
+        if route
+            .section("from")
+            .is_some_and(|from| from.form() == "from.kafka")
+        {
+            // Of no meaning there: `rules` refuse them where given, and defaults would only mislead.
+            let is_ours = |entry: &Entry| entry.given || !matches!(entry.key.name, "delivery" | "commit");
+            route.entries.retain(is_ours);
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Reader<'_> {
                     self.problem(
                         pair.value.at,
                         &place,
-                        "a CEL expression, in which quotes and brackets are closed",
+                        "must be a CEL expression, in which quotes and brackets are closed",
                     );
                 }
                 sound

@@ -84,7 +84,7 @@ fn cluster(kafka: &Section, findings: &mut Findings) {
         kafka.integer::<i32>("replication_factor"),
         kafka.entry("replication_factor"),
     ) {
-        findings.at(entry, "-1 (the broker's default) or at least 1; it is 0");
+        findings.at(entry, "must be -1 (the broker's default) or at least 1; it is 0");
     }
     let properties = kafka.properties("properties");
     let value = |name: &str| {

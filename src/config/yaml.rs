@@ -24,6 +24,7 @@ pub(super) enum Kind {
 
 #[derive(Debug, Clone)]
 pub(super) struct Scalar {
+    /// Its `${…}` still shielded.
     pub(super) text: String,
     /// Written without quotes, so that it may be a number or `true`.
     pub(super) plain: bool,
@@ -125,7 +126,7 @@ impl Builder {
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_tag(tag.as_deref(), at)?;
                 let scalar = Scalar {
-                    text: interpolate::unshield(&text),
+                    text: text.into_owned(),
                     plain: style == ScalarStyle::Plain,
                 };
                 self.put(at, anchor, Kind::Scalar(scalar))
@@ -208,7 +209,7 @@ impl Builder {
                 value: node,
             }),
             (Kind::Mapping(_), None) => match node.kind {
-                Kind::Scalar(scalar) => parent.key = Some((scalar.text, at)),
+                Kind::Scalar(scalar) => parent.key = Some((interpolate::unshield(&scalar.text), at)),
                 _ => return Err(Problem::new(at, "", "a key must be a single word")),
             },
             (Kind::Scalar(_), _) => {}
@@ -248,7 +249,7 @@ mod tests {
         let Kind::Scalar(last) = &items[1].kind else {
             panic!("a scalar")
         };
-        assert_eq!(last.text, "${Y:-{}");
+        assert_eq!(interpolate::unshield(&last.text), "${Y:-{}");
         let places = [top[0].key_at, inner[0].value.at, items[1].at].map(|p| (p.line, p.column));
         assert_eq!(places, [(2, 1), (3, 6), (4, 10)]);
     }
