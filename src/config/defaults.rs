@@ -65,10 +65,9 @@ fn fill_outputs(route: &mut Section) {
             _ => output.fill("on_tombstone", Value::Choice(tombstone)),
         }
         // A record in Avro always has a contract, if only the followed one.
-        if output.text("format") == Some("avro") && output.entry("contract").is_none() {
-            if let Some(contract) = empty_section(output, "contract") {
-                output.fill("contract", Value::Section(contract));
-            }
+        let is_avro = output.text("format") == Some("avro");
+        if let (true, Some(contract)) = (is_avro, empty_section(output, "contract")) {
+            output.fill("contract", Value::Section(contract));
         }
         let on_break = if has_contract_file(output) && has_several {
             "dead_letter"

@@ -141,11 +141,9 @@ fn parse(shape: &Shape, scalar: &Scalar) -> Result<Value, Refusal> {
             .map(Value::Percent)
             .ok_or_else(|| Refusal::Shown("must be a percentage from 0% to 100%, such as 10%".to_owned())),
         Shape::Duration => match checks::duration(text) {
-            Some(value) if !value.is_zero() && value.as_secs() <= DURATION_MAX_HOURS * 3600 => {
-                Ok(Value::Duration(value))
-            }
+            Some(value) if value.as_secs() <= DURATION_MAX_HOURS * 3600 => Ok(Value::Duration(value)),
             _ => Err(Refusal::Shown(format!(
-                "must be a time with its unit (500ms, 30s, 5m, 1h), above zero and at most {DURATION_MAX_HOURS}h"
+                "must be a time with its unit (500ms, 30s, 5m, 1h), at most {DURATION_MAX_HOURS}h"
             ))),
         },
         Shape::Bool(_) => match text {

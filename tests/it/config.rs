@@ -268,6 +268,15 @@ fn the_commands_answer_with_documents_and_exit_codes() {
             (Some(0), document.into_bytes())
         );
     }
+    let named_by_variable = Command::new(env!("CARGO_BIN_EXE_sfbridge"))
+        .args(["config", "show"])
+        .env("SFBRIDGE_CONFIG", "tests/fixtures/config/good/minimal.yaml")
+        .output()
+        .expect("the program runs");
+    assert_eq!(
+        (named_by_variable.status.code(), named_by_variable.stdout),
+        (Some(0), shown.stdout)
+    );
     assert_eq!(sfbridge(&["conifg"]).status.code(), Some(64));
     for help in [
         &["--help"][..],
