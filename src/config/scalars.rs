@@ -1,13 +1,14 @@
 //! Reading the single values: numbers, texts, choices, and secrets with their `…_file` form.
 
 use super::checks::{self, Refusal};
+use super::interpolate;
 use super::keys::{Key, Shape};
 use super::problem::{seen, why_unreadable};
 use super::read::{FILE_SUFFIX, Reader};
 use super::secret::Secret;
 use super::suggest::nearest_choice;
 use super::tree::{Entry, Value};
-use super::yaml::{Node, Pair, Scalar};
+use super::yaml::{Kind, Node, Pair, Scalar};
 
 /// A day: longer waits in a configuration are slips of the unit.
 const DURATION_MAX_HOURS: u64 = 24;
@@ -22,7 +23,7 @@ impl Reader<'_> {
         match read {
             Ok(value) => Some(value),
             Err(Refusal::Shown(rule)) => {
-                self.problem(node.at, path, format!("{rule}; it is {}", seen(&scalar.text)));
+                self.problem(node.at, path, format!("{rule}; {}", it_is(node, &scalar)));
                 None
             }
             Err(Refusal::Hidden(rule)) => {
@@ -120,6 +121,21 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+}
+
+/// The value seen. What a variable holds is not shown: it may be a secret that was meant for another key.
+fn it_is(node: &Node, read: &Scalar) -> String {
+    let Kind::Scalar(written) = &node.kind else {
+        return String::new();
+    };
+    let written = interpolate::unshield(&written.text);
+    if read.runs_on {
+        "it runs on in the next line: is a colon missing there?".to_owned()
+    } else if written == read.text {
+        format!("it is {}", seen(&written))
+    } else {
+        format!("it is what {} stands for", seen(&written))
     }
 }
 

@@ -28,6 +28,9 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// Written without quotes, so that it may be a number or `true`.
     pub(super) plain: bool,
+    /// Without quotes over several lines: most often a colon is missing, and the rest of it is another
+    /// key's value.
+    pub(super) runs_on: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -46,7 +49,9 @@ impl Node {
     /// `key:` with nothing behind it, or an explicit null.
     pub(super) fn is_null(&self) -> bool {
         match &self.kind {
-            Kind::Scalar(Scalar { text, plain: true }) => matches!(text.as_str(), "" | "~" | "null"),
+            Kind::Scalar(Scalar {
+                text, plain: true, ..
+            }) => matches!(text.as_str(), "" | "~" | "null"),
             _ => false,
         }
     }
@@ -90,7 +95,10 @@ pub(super) fn parse(source: &str) -> Result<Node, Problem> {
 }
 
 fn syntax(error: &ScanError) -> Problem {
-    let message = format!("this is not YAML: {}", interpolate::unshield(error.info()));
+    let message = format!(
+        "this is not YAML ({}); look for a missing colon, quote or indentation here and in the line before",
+        interpolate::unshield(error.info())
+    );
     Problem::new(position(error.marker()), "", message)
 }
 
@@ -128,6 +136,7 @@ impl Builder {
                 let scalar = Scalar {
                     text: text.into_owned(),
                     plain: style == ScalarStyle::Plain,
+                    runs_on: style == ScalarStyle::Plain && span.end.line() > span.start.line(),
                 };
                 self.put(at, anchor, Kind::Scalar(scalar))
             }
