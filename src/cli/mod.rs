@@ -37,6 +37,7 @@ enum Command {
     /// Run the bridge: the daemon
     Run(run::Args),
     /// Show the effective configuration, its schema or an example
+    #[command(after_help = "Example:\n  sfbridge config show --config config/sfbridge.yaml")]
     Config(config::Args),
 }
 

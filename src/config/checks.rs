@@ -28,7 +28,7 @@ pub(super) fn name(text: &str) -> Checked {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if text.len() > LENGTH_MAX || !text.chars().all(plain) || text.trim_matches('.').is_empty() {
         return shown(format!(
-            "at most {LENGTH_MAX} letters, digits, `.`, `_` and `-`, and not dots alone, because it becomes part of Kafka names"
+            "must be at most {LENGTH_MAX} letters, digits, `.`, `_` and `-`, and not dots alone, because it becomes part of Kafka names"
         ));
     }
     Ok(())
@@ -39,7 +39,7 @@ pub(super) fn api_version(text: &str) -> Checked {
     if matches!(number.len(), 2 | 3) && number.bytes().all(|b| b.is_ascii_digit()) {
         Ok(())
     } else {
-        shown("a version of the Salesforce API, such as \"66.0\"")
+        shown("must be a version of the Salesforce API, such as \"66.0\"")
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn organization_id(text: &str) -> Checked {
         Ok(())
     } else {
         shown(
-            "an organization id: 15 or 18 letters and digits that begin with 00D (Setup, Company Information)",
+            "must be an organization id: 15 or 18 letters and digits that begin with 00D (Setup, Company Information)",
         )
     }
 }
@@ -59,7 +59,9 @@ pub(super) fn log_level(text: &str) -> Checked {
     let meant = |part: &str| part.contains('=') || part.trim().parse::<tracing::Level>().is_ok();
     match text.parse::<tracing_subscriber::filter::Targets>() {
         Ok(_) if text.split(',').all(meant) => Ok(()),
-        _ => shown("error, warn, info, debug or trace, or directives such as `info,sfbridge::kafka=debug`"),
+        _ => shown(
+            "must be error, warn, info, debug or trace, or directives such as `info,sfbridge::kafka=debug`",
+        ),
     }
 }
 
@@ -67,7 +69,7 @@ pub(super) fn record_key(text: &str) -> Checked {
     match text.strip_prefix("field:") {
         Some(field) if field_path(field).is_ok() => Ok(()),
         None if matches!(text, "record_id" | "event_id" | "none") => Ok(()),
-        _ => shown("one of record_id, event_id, none and field:<Name>"),
+        _ => shown("must be one of record_id, event_id, none and field:<Name>"),
     }
 }
 
@@ -80,7 +82,7 @@ pub(super) fn field_path(text: &str) -> Checked {
     if text.split('.').all(word) {
         Ok(())
     } else {
-        shown("the API name of a field: letters, digits and `_`, with `.` before a nested one")
+        shown("must be the API name of a field: letters, digits and `_`, with `.` before a nested one")
     }
 }
 
@@ -107,8 +109,10 @@ pub(super) fn expression(text: &str) -> Checked {
     }
     match (depth, quote) {
         (0, None) => Ok(()),
-        (_, Some(open)) => shown(format!("a CEL expression, in which every {open} is closed")),
-        _ => shown("a CEL expression, in which every bracket has its other half"),
+        (_, Some(open)) => shown(format!(
+            "must be a CEL expression, in which every {open} is closed"
+        )),
+        _ => shown("must be a CEL expression, in which every bracket has its other half"),
     }
 }
 

@@ -27,6 +27,14 @@ pub(super) fn fill(file: &mut Section, environment: &Environment) {
             dead_letter.fill("kafka", Value::Text(format!("sfbridge.{bridge}.dead-letters")));
         }
         fill_outputs(route);
+        if route
+            .section("from")
+            .is_some_and(|from| from.form() == "from.kafka")
+        {
+            // Of no meaning there: `rules` refuse them where given, and defaults would only mislead.
+            let is_ours = |entry: &Entry| entry.given || !matches!(entry.key.name, "delivery" | "commit");
+            route.entries.retain(is_ours);
+        }
     }
 }
 
@@ -57,10 +65,9 @@ fn fill_outputs(route: &mut Section) {
             _ => output.fill("on_tombstone", Value::Choice(tombstone)),
         }
         // A record in Avro always has a contract, if only the followed one.
-        if output.text("format") == Some("avro") && output.entry("contract").is_none() {
-            if let Some(contract) = empty_section(output, "contract") {
-                output.fill("contract", Value::Section(contract));
-            }
+        let is_avro = output.text("format") == Some("avro");
+        if let (true, Some(contract)) = (is_avro, empty_section(output, "contract")) {
+            output.fill("contract", Value::Section(contract));
         }
         let on_break = if has_contract_file(output) && has_several {
             "dead_letter"

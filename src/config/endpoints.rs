@@ -22,7 +22,7 @@ pub(super) fn origin_url(text: &str) -> Checked {
     if parse(text)?.path() == "/" {
         Ok(())
     } else {
-        shown("a scheme, a host and a port, without a path")
+        shown("must be a scheme, a host and a port, without a path")
     }
 }
 
@@ -54,13 +54,13 @@ fn parse(text: &str) -> Result<Url, Refusal> {
     let spelled_out = text.starts_with("https://") || text.starts_with("http://");
     let url = match Url::parse(text) {
         Ok(url) if spelled_out && !text.contains(char::is_whitespace) => url,
-        _ => return refuse("a URL that begins with https:// (or http://)"),
+        _ => return refuse("must be a URL that begins with https:// (or http://)"),
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return refuse("a URL without user and password; credentials have keys of their own");
+        return refuse("must be a URL without user and password; credentials have keys of their own");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return refuse("a URL without `?` and `#`");
+        return refuse("must be a URL without `?` and `#`");
     }
     Ok(url)
 }
@@ -95,18 +95,20 @@ pub(super) fn bootstrap_servers(text: &str) -> Checked {
         Ok(())
     } else if text.contains('@') {
         Err(Refusal::Hidden(
-            "host:port, or several separated by commas; credentials belong into `properties` (sasl.*)"
+            "must be host:port, or several separated by commas; credentials belong into `properties` (sasl.*)"
                 .to_owned(),
         ))
     } else {
-        shown("host:port, or several separated by commas")
+        shown("must be host:port, or several separated by commas")
     }
 }
 
 pub(super) fn listen_address(text: &str) -> Checked {
     match text.parse::<SocketAddr>() {
         Ok(_) => Ok(()),
-        Err(_) => shown("an IP address and a port, such as 127.0.0.1:9400, 0.0.0.0:9400 or [::1]:9400"),
+        Err(_) => {
+            shown("must be an IP address and a port, such as 127.0.0.1:9400, 0.0.0.0:9400 or [::1]:9400")
+        }
     }
 }
 

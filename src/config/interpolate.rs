@@ -36,7 +36,7 @@ pub(super) fn shield(source: &str) -> String {
     shielded
 }
 
-/// A scalar as it stands in the file.
+/// The text as it stands in the file.
 pub(super) fn unshield(text: &str) -> String {
     text.chars().map(uncover).collect()
 }
@@ -60,43 +60,44 @@ fn uncover(c: char) -> char {
     }
 }
 
-/// The length of the `${…}` that `text` begins with.
+/// The length of the `${…}` that `text` begins with, if it ends on its line.
 fn form_length(text: &str) -> Option<usize> {
     let body = text.strip_prefix("${")?;
     let line = body.split(['\n', '\r']).next()?;
     line.find('}').map(|end| end + "${}".len())
 }
 
-/// The value of a scalar, or every mistake in it.
-pub(super) fn expand(text: &str, environment: &Environment) -> Result<String, Vec<String>> {
-    let mut value = String::with_capacity(text.len());
+/// The value of a scalar that still is shielded, or every mistake in it. Only what [`shield`] saw as a form
+/// is one: YAML joins the lines of a quoted scalar, and a `${` of one line must not meet a `}` of another.
+pub(super) fn expand(shielded: &str, environment: &Environment) -> Result<String, Vec<String>> {
+    let mut value = String::with_capacity(shielded.len());
     let mut mistakes = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        value.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let taken = if rest.starts_with("$$") {
-            value.push('$');
-            2
-        } else if let Some(length) = form_length(rest) {
-            match resolve(&rest["${".len()..length - 1], environment) {
-                Ok(found) => value.push_str(found),
+    let mut characters = shielded.chars().peekable();
+    while let Some(c) = characters.next() {
+        if uncover(c) != c {
+            let mut form = String::from(uncover(c));
+            while let Some(next) = characters.next_if(|_| !form.ends_with('}')) {
+                form.push(uncover(next));
+            }
+            match resolve(
+                form.strip_prefix("${")
+                    .and_then(|form| form.strip_suffix('}'))
+                    .unwrap_or_default(),
+                environment,
+            ) {
+                Ok(found) => value.push_str(&found),
                 Err(mistake) => mistakes.push(mistake),
             }
-            length
-        } else {
-            if rest.starts_with("${") {
-                mistakes.push(
-                    "`${` has no `}` on its line; write `$${` where the characters themselves are meant"
-                        .to_owned(),
-                );
-            }
-            value.push('$');
-            1
-        };
-        rest = &rest[taken..];
+            continue;
+        }
+        if c == '$' && characters.next_if_eq(&'$').is_none() && characters.peek() == Some(&'{') {
+            mistakes.push(
+                "`${` has no `}` on its line; write `$${` where the characters themselves are meant"
+                    .to_owned(),
+            );
+        }
+        value.push(c);
     }
-    value.push_str(rest);
     if mistakes.is_empty() {
         Ok(value)
     } else {
@@ -105,7 +106,7 @@ pub(super) fn expand(text: &str, environment: &Environment) -> Result<String, Ve
 }
 
 /// What stands between `${` and `}`. The part behind the name is not shown where it may be a value.
-fn resolve<'a>(form: &'a str, environment: &'a Environment) -> Result<&'a str, String> {
+fn resolve(form: &str, environment: &Environment) -> Result<String, String> {
     let name_length = form
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .unwrap_or(form.len());
@@ -118,16 +119,16 @@ fn resolve<'a>(form: &'a str, environment: &'a Environment) -> Result<&'a str, S
     }
     let set = environment.variable(name);
     if rest.is_empty() {
-        return set.ok_or_else(|| {
+        return set.map(str::to_owned).ok_or_else(|| {
             format!("the variable {name} is not set; set it, or give a default: `${{{name}:-…}}`")
         });
     }
     // As in a shell: with the colon, an empty variable counts as unset.
     let filled = set.filter(|value| !value.is_empty());
     if let Some(default) = rest.strip_prefix(":-") {
-        Ok(filled.unwrap_or(default))
+        Ok(filled.unwrap_or(default).to_owned())
     } else if let Some(why) = rest.strip_prefix(":?") {
-        filled.ok_or_else(|| {
+        filled.map(str::to_owned).ok_or_else(|| {
             let why = if why.is_empty() { "it is required" } else { why };
             format!("the variable {name} is not set: {why}")
         })
@@ -143,6 +144,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn expand(text: &str, environment: &Environment) -> Result<String, Vec<String>> {
+        super::expand(&shield(text), environment)
+    }
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
         Environment {

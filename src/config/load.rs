@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::environment::Environment;
 use super::keys::connections::FILE;
-use super::problem::{Problem, Problems};
+use super::problem::{Problem, Problems, why_unreadable};
 use super::read::Reader;
 use super::tree::Section;
 use super::{Config, build, defaults, release, rules, show, yaml};
@@ -68,7 +68,7 @@ fn unreadable(error: &std::io::Error) -> Problem {
     };
     Problem::of_file(format!(
         "the configuration cannot be read ({}); {remedy}",
-        error.kind()
+        why_unreadable(error)
     ))
 }
 

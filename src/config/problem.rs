@@ -108,3 +108,11 @@ pub(super) fn seen(value: &str) -> String {
         format!("{value:?}")
     }
 }
+
+/// Why a file could not be read, in an operator's words.
+pub(super) fn why_unreadable(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        kind => kind.to_string(),
+    }
+}

@@ -2,7 +2,7 @@
 //! value is a secret unless its name is known to be harmless.
 
 use super::problem::Position;
-use super::read::{FILE_SUFFIX, Reader, join};
+use super::read::{FILE_SUFFIX, NO_VALUE, NO_WORD, Reader, is_word, join};
 use super::secret::Secret;
 use super::tree::{Property, Value};
 use super::yaml::{Kind, Node};
@@ -16,6 +16,14 @@ impl Reader<'_> {
                 Some(name) => (name, true),
                 None => (pair.key.as_str(), false),
             };
+            if pair.value.is_null() {
+                self.problem(pair.key_at, path, format!("{NO_VALUE}; give it one or remove it"));
+                continue;
+            }
+            if !is_word(name) {
+                self.problem(pair.key_at, &place, NO_WORD);
+                continue;
+            }
             if let Some(why) = refused(name) {
                 self.problem(pair.key_at, &place, why);
                 continue;
@@ -55,7 +63,7 @@ impl Reader<'_> {
                     self.problem(
                         pair.value.at,
                         &place,
-                        "a CEL expression, in which quotes and brackets are closed",
+                        "must be a CEL expression, in which quotes and brackets are closed",
                     );
                 }
                 sound

@@ -4,7 +4,7 @@
 use super::environment::Environment;
 use super::interpolate;
 use super::keys::{Key, Presence, Shape, Variant};
-use super::problem::{Position, Problem, seen};
+use super::problem::{Position, Problem};
 use super::suggest::nearest;
 use super::tree::{Entry, Section, Value};
 use super::yaml::{Kind, Node, Pair, Scalar};
@@ -81,6 +81,7 @@ impl Reader<'_> {
                 let scalar = Scalar {
                     text: text.trim_matches('"').to_owned(),
                     plain: true,
+                    runs_on: false,
                 };
                 let kind = Kind::Scalar(scalar);
                 self.value(key, &key.shape, &Node { at, kind }, path)
@@ -249,7 +250,9 @@ impl Reader<'_> {
                 .filter(|variant| variant.keys.iter().any(|key| is_called(key, name)))
                 .map(|variant| variant.name)
                 .collect();
-            let message = if !owners.is_empty() {
+            let message = if !is_word(name) {
+                NO_WORD.to_owned()
+            } else if !owners.is_empty() {
                 let this = siblings.iter().find(|variant| std::ptr::eq(variant.keys, keys));
                 let this = this.map_or("another form", |variant| variant.name);
                 format!(
@@ -262,7 +265,11 @@ impl Reader<'_> {
                 let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
                 format!("there is no such key here; the keys are {}", known.join(", "))
             };
-            self.problem(pair.key_at, &place, message);
+            if pair.value.is_null() {
+                self.problem(pair.key_at, path, format!("{NO_VALUE}: {message}"));
+            } else {
+                self.problem(pair.key_at, &place, message);
+            }
         }
     }
 
@@ -287,6 +294,7 @@ impl Reader<'_> {
             }
             Ok(text) => Some(Scalar {
                 plain: scalar.plain || text != scalar.text,
+                runs_on: scalar.runs_on,
                 text,
             }),
             Err(mistakes) => {
@@ -305,17 +313,28 @@ fn is_called(key: &Key, name: &str) -> bool {
     key.name == name || file()
 }
 
+/// A path in a message. What stands in a key's place may be anything, a secret too where a colon is missing:
+/// only what can be part of a key is shown.
 pub(super) fn join(path: &str, name: &str) -> String {
-    // A key of the file may be anything; the message stays one line.
-    let quoted = seen(name);
-    let name = if quoted.len() == name.len() + 2 {
-        name
-    } else {
-        &quoted
-    };
+    let cut = if is_word(name) { "" } else { "…" };
+    let word: String = name.chars().take_while(|c| is_word_character(*c)).collect();
     if path.is_empty() {
-        name.to_owned()
+        format!("{word}{cut}")
     } else {
-        format!("{path}.{name}")
+        format!("{path}.{word}{cut}")
     }
+}
+
+/// Whether a key's name has only characters that some key may have.
+pub(super) fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(is_word_character)
+}
+
+pub(super) const NO_WORD: &str = "is not a key: one is a single word, with a colon and a space behind it";
+
+/// Such a key is not named: it may be a value whose key was lost.
+pub(super) const NO_VALUE: &str = "here stands a key without a value";
+
+fn is_word_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }

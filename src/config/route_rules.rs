@@ -57,13 +57,11 @@ fn directions(route: &Section, findings: &mut Findings) {
     if from_salesforce {
         return;
     }
-    if outputs.len() > 1 {
-        if let Some(entry) = route.entry("to") {
-            findings.at(
-                entry,
-                "a route to Salesforce has one target; make a route for each",
-            );
-        }
+    if let (true, Some(entry)) = (outputs.len() > 1, route.entry("to")) {
+        findings.at(
+            entry,
+            "a route to Salesforce has one target; make a route for each",
+        );
     }
     for name in ["delivery", "commit"] {
         if let Some(entry) = route.given(name) {

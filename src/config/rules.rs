@@ -3,7 +3,6 @@
 
 use super::endpoints;
 use super::problem::{Problem, seen};
-use super::properties;
 use super::route_rules;
 use super::tree::{Entry, Section};
 
@@ -84,28 +83,24 @@ fn cluster(kafka: &Section, findings: &mut Findings) {
         kafka.integer::<i32>("replication_factor"),
         kafka.entry("replication_factor"),
     ) {
-        findings.at(entry, "-1 (the broker's default) or at least 1; it is 0");
+        findings.at(entry, "must be -1 (the broker's default) or at least 1; it is 0");
     }
     let properties = kafka.properties("properties");
-    let value = |name: &str| {
-        let property = properties.iter().find(|property| property.name == name)?;
-        properties::is_harmless(name).then(|| (property, property.value.expose()))
-    };
     let sasl = properties
         .iter()
         .any(|property| property.name.starts_with("sasl."));
-    let protocol = value("security.protocol").map(|(_, protocol)| protocol.to_ascii_lowercase());
-    if sasl
-        && !protocol
-            .as_deref()
-            .is_some_and(|protocol| protocol.starts_with("sasl_"))
-    {
-        if let Some(entry) = kafka.entry("properties") {
-            findings.at(
-                entry,
-                "`sasl.…` does nothing without `security.protocol: SASL_SSL` (or SASL_PLAINTEXT); add it",
-            );
-        }
+    let protocol = properties
+        .iter()
+        .find(|property| property.name == "security.protocol");
+    let speaks_sasl = protocol.is_some_and(|property| {
+        let protocol = property.value.expose().to_ascii_lowercase();
+        protocol.starts_with("sasl_")
+    });
+    if let (true, false, Some(entry)) = (sasl, speaks_sasl, kafka.entry("properties")) {
+        findings.at(
+            entry,
+            "`sasl.…` does nothing without `security.protocol: SASL_SSL` (or SASL_PLAINTEXT); add it",
+        );
     }
 }
 

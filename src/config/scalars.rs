@@ -1,13 +1,14 @@
 //! Reading the single values: numbers, texts, choices, and secrets with their `…_file` form.
 
 use super::checks::{self, Refusal};
+use super::interpolate;
 use super::keys::{Key, Shape};
-use super::problem::seen;
+use super::problem::{seen, why_unreadable};
 use super::read::{FILE_SUFFIX, Reader};
 use super::secret::Secret;
 use super::suggest::nearest_choice;
 use super::tree::{Entry, Value};
-use super::yaml::{Node, Pair, Scalar};
+use super::yaml::{Kind, Node, Pair, Scalar};
 
 /// A day: longer waits in a configuration are slips of the unit.
 const DURATION_MAX_HOURS: u64 = 24;
@@ -22,7 +23,7 @@ impl Reader<'_> {
         match read {
             Ok(value) => Some(value),
             Err(Refusal::Shown(rule)) => {
-                self.problem(node.at, path, format!("{rule}; it is {}", seen(&scalar.text)));
+                self.problem(node.at, path, format!("{rule}; {}", it_is(node, &scalar)));
                 None
             }
             Err(Refusal::Hidden(rule)) => {
@@ -39,10 +40,12 @@ impl Reader<'_> {
     fn readable(&self, path: &str) -> Result<Value, Refusal> {
         match std::fs::File::open(path).and_then(|file| file.metadata()) {
             Ok(metadata) if metadata.is_file() => Ok(Value::Text(path.to_owned())),
-            Ok(_) => Err(Refusal::Shown("the path of a file, not of a folder".to_owned())),
+            Ok(_) => Err(Refusal::Shown(
+                "must be the path of a file, not of a folder".to_owned(),
+            )),
             Err(error) => Err(Refusal::Shown(format!(
-                "the file cannot be read ({})",
-                error.kind()
+                "must be a file that can be read ({})",
+                why_unreadable(&error)
             ))),
         }
     }
@@ -109,15 +112,30 @@ impl Reader<'_> {
                     std::io::ErrorKind::PermissionDenied => "let the user that runs sfbridge read it",
                     _ => "it must be a text file (UTF-8)",
                 };
-                let kind = error.kind();
+                let why = why_unreadable(&error);
                 self.problem(
                     node.at,
                     path,
-                    format!("the file {shown} cannot be read ({kind}); {remedy}"),
+                    format!("the file {shown} cannot be read ({why}); {remedy}"),
                 );
                 None
             }
         }
+    }
+}
+
+/// The value seen. What a variable holds is not shown: it may be a secret that was meant for another key.
+fn it_is(node: &Node, read: &Scalar) -> String {
+    let Kind::Scalar(written) = &node.kind else {
+        return String::new();
+    };
+    let written = interpolate::unshield(&written.text);
+    if read.runs_on {
+        "it runs on in the next line: is a colon missing there?".to_owned()
+    } else if written == read.text {
+        format!("it is {}", seen(&written))
+    } else {
+        format!("it is what {} stands for", seen(&written))
     }
 }
 
@@ -133,23 +151,21 @@ fn parse(shape: &Shape, scalar: &Scalar) -> Result<Value, Refusal> {
         Shape::Path => Ok(Value::Text(text.to_owned())),
         Shape::Integer { min, max } => match text.parse::<i64>() {
             Ok(number) if scalar.plain && (*min..=*max).contains(&number) => Ok(Value::Integer(number)),
-            _ => bare(&format!("a whole number from {min} to {max}")),
+            _ => bare(&format!("must be a whole number from {min} to {max}")),
         },
         Shape::Percent => checks::percent(text)
             .map(Value::Percent)
-            .ok_or_else(|| Refusal::Shown("a percentage from 0% to 100%, such as 10%".to_owned())),
+            .ok_or_else(|| Refusal::Shown("must be a percentage from 0% to 100%, such as 10%".to_owned())),
         Shape::Duration => match checks::duration(text) {
-            Some(value) if !value.is_zero() && value.as_secs() <= DURATION_MAX_HOURS * 3600 => {
-                Ok(Value::Duration(value))
-            }
+            Some(value) if value.as_secs() <= DURATION_MAX_HOURS * 3600 => Ok(Value::Duration(value)),
             _ => Err(Refusal::Shown(format!(
-                "a time with its unit (500ms, 30s, 5m, 1h), above zero and at most {DURATION_MAX_HOURS}h"
+                "must be a time with its unit (500ms, 30s, 5m, 1h), at most {DURATION_MAX_HOURS}h"
             ))),
         },
         Shape::Bool(_) => match text {
             "true" if scalar.plain => Ok(Value::Bool(true)),
             "false" if scalar.plain => Ok(Value::Bool(false)),
-            _ => bare("true or false"),
+            _ => bare("must be true or false"),
         },
         Shape::Choice(choices) => {
             let found = choices.iter().find(|choice| choice.name == text);
@@ -157,7 +173,7 @@ fn parse(shape: &Shape, scalar: &Scalar) -> Result<Value, Refusal> {
                 let names: Vec<&str> = choices.iter().map(|choice| choice.name).collect();
                 let hint = nearest_choice(text, choices)
                     .map_or(String::new(), |near| format!(" (did you mean {near}?)"));
-                Refusal::Shown(format!("one of {}{hint}", names.join(", ")))
+                Refusal::Shown(format!("must be one of {}{hint}", names.join(", ")))
             })
         }
         // The other shapes are read by their own functions and never come here.

@@ -16,7 +16,7 @@ fn is_topic_character(c: char) -> bool {
 fn kafka_topic(text: &str) -> Checked {
     if text.len() > TOPIC_LENGTH_MAX || matches!(text, "." | "..") || !text.chars().all(is_topic_character) {
         return shown(format!(
-            "a Kafka topic: at most {TOPIC_LENGTH_MAX} letters, digits, `.`, `_` and `-`"
+            "must be a Kafka topic: at most {TOPIC_LENGTH_MAX} letters, digits, `.`, `_` and `-`"
         ));
     }
     Ok(())
@@ -44,7 +44,7 @@ pub(super) fn output_topic(text: &str) -> Checked {
 
 pub(super) fn dead_letter_topic(text: &str) -> Checked {
     if text.contains(['{', '}']) {
-        return shown("one fixed topic, without placeholders");
+        return shown("must be one fixed topic, without placeholders");
     }
     kafka_topic(text)?;
     let gaps = text.starts_with("sfbridge.") && text.ends_with(".gaps");
@@ -60,7 +60,7 @@ pub(super) fn kafka_source(text: &str) -> Checked {
         return if text.len() > 1 {
             Ok(())
         } else {
-            shown("a regular expression after `^`")
+            shown("must have a regular expression after `^`")
         };
     }
     kafka_topic(text)?;
@@ -74,7 +74,7 @@ pub(super) fn salesforce_source(text: &str) -> Checked {
     let (folder, name) = split(text);
     if !is_api_name(name) {
         return shown(
-            "a Salesforce topic: /event/X__e, /event/X__chn, /data/XChangeEvent, /data/ChangeEvents or /data/X__chn",
+            "must be a Salesforce topic: /event/X__e, /event/X__chn, /data/XChangeEvent, /data/ChangeEvents or /data/X__chn",
         );
     }
     let channel = name.ends_with("__chn");
@@ -97,7 +97,7 @@ pub(super) fn salesforce_source(text: &str) -> Checked {
 pub(super) fn salesforce_target(text: &str) -> Checked {
     if !text.starts_with('/') {
         return if !is_api_name(text) {
-            shown("the API name of an sObject, or /event/X__e to publish")
+            shown("must be the API name of an sObject, or /event/X__e to publish")
         } else if text.ends_with("__e") {
             shown("a platform event is published under its topic: write /event/ before it")
         } else {

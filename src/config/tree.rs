@@ -45,7 +45,7 @@ pub(super) enum Value {
     Invalid,
 }
 
-/// One pair of a map with free keys.
+/// One pair of a map with free keys. Many a value is a secret, so none is printed by accident.
 #[derive(Debug, Clone)]
 pub(super) struct Property {
     pub(super) name: String,

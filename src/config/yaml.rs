@@ -24,9 +24,13 @@ pub(super) enum Kind {
 
 #[derive(Debug, Clone)]
 pub(super) struct Scalar {
+    /// Its `${…}` still shielded.
     pub(super) text: String,
     /// Written without quotes, so that it may be a number or `true`.
     pub(super) plain: bool,
+    /// Without quotes over several lines: most often a colon is missing, and the rest of it is another
+    /// key's value.
+    pub(super) runs_on: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +49,9 @@ impl Node {
     /// `key:` with nothing behind it, or an explicit null.
     pub(super) fn is_null(&self) -> bool {
         match &self.kind {
-            Kind::Scalar(Scalar { text, plain: true }) => matches!(text.as_str(), "" | "~" | "null"),
+            Kind::Scalar(Scalar {
+                text, plain: true, ..
+            }) => matches!(text.as_str(), "" | "~" | "null"),
             _ => false,
         }
     }
@@ -89,7 +95,10 @@ pub(super) fn parse(source: &str) -> Result<Node, Problem> {
 }
 
 fn syntax(error: &ScanError) -> Problem {
-    let message = format!("this is not YAML: {}", interpolate::unshield(error.info()));
+    let message = format!(
+        "this is not YAML ({}); look for a missing colon, quote or indentation here and in the line before",
+        interpolate::unshield(error.info())
+    );
     Problem::new(position(error.marker()), "", message)
 }
 
@@ -125,8 +134,9 @@ impl Builder {
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_tag(tag.as_deref(), at)?;
                 let scalar = Scalar {
-                    text: interpolate::unshield(&text),
+                    text: text.into_owned(),
                     plain: style == ScalarStyle::Plain,
+                    runs_on: style == ScalarStyle::Plain && span.end.line() > span.start.line(),
                 };
                 self.put(at, anchor, Kind::Scalar(scalar))
             }
@@ -208,7 +218,7 @@ impl Builder {
                 value: node,
             }),
             (Kind::Mapping(_), None) => match node.kind {
-                Kind::Scalar(scalar) => parent.key = Some((scalar.text, at)),
+                Kind::Scalar(scalar) => parent.key = Some((interpolate::unshield(&scalar.text), at)),
                 _ => return Err(Problem::new(at, "", "a key must be a single word")),
             },
             (Kind::Scalar(_), _) => {}
@@ -248,7 +258,7 @@ mod tests {
         let Kind::Scalar(last) = &items[1].kind else {
             panic!("a scalar")
         };
-        assert_eq!(last.text, "${Y:-{}");
+        assert_eq!(interpolate::unshield(&last.text), "${Y:-{}");
         let places = [top[0].key_at, inner[0].value.at, items[1].at].map(|p| (p.line, p.column));
         assert_eq!(places, [(2, 1), (3, 6), (4, 10)]);
     }

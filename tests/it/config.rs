@@ -268,6 +268,15 @@ fn the_commands_answer_with_documents_and_exit_codes() {
             (Some(0), document.into_bytes())
         );
     }
+    let named_by_variable = Command::new(env!("CARGO_BIN_EXE_sfbridge"))
+        .args(["config", "show"])
+        .env("SFBRIDGE_CONFIG", "tests/fixtures/config/good/minimal.yaml")
+        .output()
+        .expect("the program runs");
+    assert_eq!(
+        (named_by_variable.status.code(), named_by_variable.stdout),
+        (Some(0), shown.stdout)
+    );
     assert_eq!(sfbridge(&["conifg"]).status.code(), Some(64));
     for help in [
         &["--help"][..],
@@ -351,6 +360,26 @@ fn no_secret_is_shown_whichever_key_it_stands_under() {
 }
 
 proptest! {
+    /// A slip anywhere in a file may make another configuration or a mistake of it; it never makes the
+    /// program fail, and no message repeats the secret.
+    #[test]
+    fn no_slip_of_the_keyboard_prints_a_secret(at in 0..10_000_usize, typed in "[ -~\n]{0,2}", gone in 0..3_usize) {
+        let secret = "hunter2";
+        let properties = format!("kafka:9092\n  properties: {{ security.protocol: SASL_SSL, sasl.password: {secret} }}\n");
+        let text = minimal().replace("canary", secret).replace("kafka:9092\n", &properties);
+        let at = at % text.len();
+        let end = (at + gone).min(text.len());
+        let slipped = format!("{}{typed}{}", &text[..at], &text[end..]);
+        // A slip inside the secret makes another one.
+        prop_assume!(slipped.matches(secret).count() == 2);
+        let printed = match load_text(&slipped, &environment()) {
+            // The secret may have become the end of another value, which is then no secret.
+            Ok(loaded) => loaded.unsupported().to_string(),
+            Err(problems) => problems.to_string(),
+        };
+        prop_assert!(!printed.contains(secret), "{}\n{}", slipped, printed);
+    }
+
     /// In every style of YAML, and whatever it holds, a variable is one value and nothing else.
     #[test]
     fn a_variable_never_changes_the_structure(value in "\\PC{0,12}[\\[\\]{}:#,'\"&*!|>%@`\n\r\t $-]{0,6}[a-z]") {

@@ -36,8 +36,10 @@ pub(in crate::config) const FILE: &[Key] = &[
 /// Names become part of Kafka's topics, group names and transactional ids.
 pub(in crate::config) const NAME: Text = Text::new(checks::name, Some("^[A-Za-z0-9._-]{1,100}$"));
 const ANY: Text = Text::new(checks::any, Some("\\S"));
-const LOGIN_URL: Text = Text::new(endpoints::base_url, Some("^https?://"));
-const PUBSUB_URL: Text = Text::new(endpoints::origin_url, Some("^https?://"));
+/// https, or http on loopback.
+const SECURE: &str = "^(https://|http://(localhost|127\\.|\\[::1\\]))";
+const LOGIN_URL: Text = Text::new(endpoints::base_url, Some(SECURE));
+const PUBSUB_URL: Text = Text::new(endpoints::origin_url, Some(SECURE));
 const REGISTRY_URL: Text = Text::new(endpoints::registry_url, Some("^https?://"));
 const API_VERSION: Text = Text::new(checks::api_version, Some("^[0-9]{2,3}\\.0$"));
 const BOOTSTRAP: Text = Text::new(endpoints::bootstrap_servers, None);
