@@ -12,12 +12,14 @@
 mod client;
 mod compacted;
 mod error;
+mod ownership;
 mod positions;
 mod producer;
 mod record;
 mod topics;
 
 pub use client::{Connection, RECORD_BYTES_MAX};
+pub use ownership::{Assignment, Ownership};
 pub use positions::PositionStore;
 pub use producer::{Refusal, RouteProducer, Timing, WriteError, Written};
 pub use record::{Record, partition_of};

@@ -186,13 +186,16 @@ async fn write_note(connection: &Connection, routes: &Arc<str>, partitions: i32)
         headers: Vec::new(),
         timestamp_ms: now_ms(),
     };
-    store(connection, note).await
+    store(connection, vec![note]).await
 }
 
-/// Writes one record of the bridge's own, outside any transaction.
-pub(super) async fn store(connection: &Connection, record: Record) -> Result<(), Failure> {
+/// Writes records of the bridge's own, outside any transaction.
+pub(super) async fn store(connection: &Connection, mut records: Vec<Record>) -> Result<(), Failure> {
+    let Some(last) = records.pop() else {
+        return Ok(());
+    };
     let mut producer = RouteProducer::idempotent(connection, Timing::DEFAULT).await?;
-    match producer.write(Vec::new(), record).await {
+    match producer.write(records, last).await {
         Ok(_) => Ok(()),
         Err(WriteError::Aborted(failure) | WriteError::Lost(failure)) => Err(failure),
         Err(refused @ WriteError::Refused(_)) => Err(Failure::new(

@@ -1,0 +1,174 @@
+//! Which instance runs which Salesforce → Kafka route: Kafka's own consumer group protocol decides.
+//!
+//! All instances of a bridge join the group `sfbridge.<bridge>` over the topic `_sfbridge.<bridge>.routes`; a
+//! route belongs to the partition that its name hashes to, and whoever is assigned it runs the route. The same
+//! topic holds, by route, whether a person has paused it.
+//!
+//! This is about balance, not correctness: two instances may believe for a moment that a route is theirs, and
+//! the transactional id decides between them. Members are static (named after `bridge.instance`): ending one
+//! does not leave the group, so the same instance started again has its routes back at once, and another
+//! takes over when the session times out.
+
+mod member;
+mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use tokio::sync::watch;
+
+pub use view::Assignment;
+
+use self::member::Member;
+use self::view::{RouteNote, View};
+use super::client::{Connection, Isolation};
+use super::compacted::CompactedReader;
+use super::error::{creation_failure, failure, thread_failure};
+use super::positions::{ensure_routes_topic, store};
+use super::record::{Record, partition_of};
+use super::topics::{TopicSpec, Topics};
+use crate::error::Failure;
+use crate::runtime::clock::now_ms;
+
+/// A dead instance's routes are elsewhere within ten seconds: six until the group misses it (the least that
+/// brokers allow by default), the rest to start.
+const SESSION_TIMEOUT_MS: &str = "6000";
+/// Some may be lost before the session ends.
+const HEARTBEAT_MS: &str = "1000";
+/// The notes of a new share are read when an empty answer shows their end: at most this long a wait, and five
+/// questions a second when idle.
+const FETCH_WAIT_MS: &str = "200";
+/// Kafka's limit for a member's name.
+const INSTANCE_ID_LENGTH_MAX: usize = 249;
+
+/// This instance's membership. Dropping it ends the thread soon, without leaving the group.
+#[derive(Debug)]
+pub struct Ownership {
+    connection: Connection,
+    topic: Arc<str>,
+    partitions: i32,
+    notes: CompactedReader,
+    assignment: watch::Receiver<Assignment>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Ownership {
+    /// Joins the group; what it decides comes through [`Ownership::watch`].
+    ///
+    /// # Errors
+    /// When the routes topic is missing or not as it must be, or the properties are wrong.
+    pub async fn join(topics: &Topics, instance: &str) -> Result<Self, Failure> {
+        let connection = topics.connection().clone();
+        let topic = ensure_routes_topic(topics).await?;
+        let partitions = TopicSpec::routes(connection.config()).partitions();
+        let (publish, assignment) = watch::channel(View::new(partitions).assignment());
+        let consumer: BaseConsumer<Member> = connection
+            .consumer(Isolation::Uncommitted)
+            .set("group.protocol", "classic")
+            .set("group.instance.id", instance_id(instance))
+            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
+            .set("heartbeat.interval.ms", HEARTBEAT_MS)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("fetch.wait.max.ms", FETCH_WAIT_MS)
+            .create_with_context(Member::new(View::new(partitions), publish))
+            .map_err(|error| creation_failure(&error))?;
+        let group = connection.group();
+        consumer
+            .subscribe(&[&topic])
+            .map_err(|error| failure(&error, &format!("group {group}")))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        std::thread::Builder::new()
+            .name("kafka-ownership".to_owned())
+            .spawn({
+                let stop = stop.clone();
+                move || member::run(&consumer, &group, &stop)
+            })
+            .map_err(|error| thread_failure("the group member").caused_by(error))?;
+        Ok(Self {
+            notes: CompactedReader::new(connection.clone(), topic.clone(), partitions),
+            connection,
+            topic,
+            partitions,
+            assignment,
+            stop,
+        })
+    }
+
+    /// What this instance is to run, now and as it changes.
+    pub fn watch(&self) -> watch::Receiver<Assignment> {
+        self.assignment.clone()
+    }
+
+    /// Notes the routes that nobody has noted yet, so that an instance that is assigned one it does not know
+    /// can say so.
+    ///
+    /// # Errors
+    /// When the brokers do not answer or deny the topic.
+    pub async fn register(&self, routes: &[String]) -> Result<(), Failure> {
+        let silent = |_| ();
+        let notes = routes.iter().map(async |route| {
+            let noted = self.notes.read(self.partition(route), route, &silent).await?;
+            Ok::<_, Failure>(noted.is_none().then_some(route))
+        });
+        let unknown = futures_util::future::try_join_all(notes).await?;
+        let notes = unknown.into_iter().flatten().map(|route| self.note(route, false));
+        store(&self.connection, notes.collect()).await
+    }
+
+    /// Pauses or resumes a route, whoever runs it now or later.
+    ///
+    /// # Errors
+    /// When the brokers do not take the note.
+    pub async fn set_paused(&self, route: &str, paused: bool) -> Result<(), Failure> {
+        store(&self.connection, vec![self.note(route, paused)]).await
+    }
+
+    fn note(&self, route: &str, paused: bool) -> Record {
+        let value = serde_json::to_vec(&RouteNote { paused }).unwrap_or_default();
+        Record {
+            topic: self.topic.clone(),
+            partition: Some(self.partition(route)),
+            key: Some(Bytes::copy_from_slice(route.as_bytes())),
+            value: Some(value.into()),
+            headers: Vec::new(),
+            timestamp_ms: now_ms(),
+        }
+    }
+
+    fn partition(&self, route: &str) -> i32 {
+        partition_of(route, self.partitions)
+    }
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The member's name: what Kafka does not take in `bridge.instance` becomes `_`.
+fn instance_id(instance: &str) -> String {
+    let mut id: String = format!("sfbridge-{instance}")
+        .chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => c,
+            _ => '_',
+        })
+        .collect();
+    id.truncate(INSTANCE_ID_LENGTH_MAX);
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_named_with_what_kafka_takes() {
+        assert_eq!(instance_id("host-9400"), "sfbridge-host-9400");
+        assert_eq!(instance_id("a b:ü/c.d_e"), "sfbridge-a_b___c.d_e");
+        assert_eq!(instance_id(&"x".repeat(400)).len(), 249);
+    }
+}

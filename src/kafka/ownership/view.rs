@@ -1,0 +1,160 @@
+//! What this instance holds, as a value: partitions given and taken by the group, and what the routes topic
+//! says about the routes in them. A partition counts as owned once its notes are read, so that a paused route
+//! is never started in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::kafka::record::partition_of;
+
+/// What is noted about a route in the routes topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct RouteNote {
+    #[serde(default)]
+    pub(super) paused: bool,
+}
+
+/// The routes this instance is to run now.
+#[derive(Debug, Clone, Default)]
+pub struct Assignment {
+    partitions: i32,
+    owned: BTreeSet<i32>,
+    noted: BTreeMap<String, RouteNote>,
+    /// Why this instance cannot hold any route, when it cannot.
+    pub trouble: Option<Arc<Failure>>,
+}
+
+impl Assignment {
+    /// Whether the route is this instance's to run. `false` until the group has decided.
+    pub fn owns(&self, route: &str) -> bool {
+        self.owned.contains(&partition_of(route, self.partitions))
+    }
+
+    /// Whether a person has paused the route. Known for owned routes only.
+    pub fn is_paused(&self, route: &str) -> bool {
+        self.noted.get(route).is_some_and(|note| note.paused)
+    }
+
+    /// The routes that are noted in the owned partitions, whether this instance knows them or not.
+    pub fn noted_routes(&self) -> impl Iterator<Item = &str> {
+        self.noted.keys().map(String::as_str)
+    }
+
+    /// How many of the routes topic's partitions are owned.
+    pub fn owned_count(&self) -> usize {
+        self.owned.len()
+    }
+}
+
+/// The state behind [`Assignment`]s.
+#[derive(Debug)]
+pub(super) struct View {
+    partitions: i32,
+    given: BTreeMap<i32, Given>,
+}
+
+#[derive(Debug, Default)]
+struct Given {
+    read_to_end: bool,
+    noted: BTreeMap<String, RouteNote>,
+}
+
+impl View {
+    pub(super) const fn new(partitions: i32) -> Self {
+        Self {
+            partitions,
+            given: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn give(&mut self, partition: i32) {
+        self.given.insert(partition, Given::default());
+    }
+
+    pub(super) fn take(&mut self, partition: i32) {
+        self.given.remove(&partition);
+    }
+
+    pub(super) fn take_all(&mut self) {
+        self.given.clear();
+    }
+
+    /// A note was read. None deletes it.
+    pub(super) fn note(&mut self, partition: i32, route: &str, note: Option<RouteNote>) {
+        let Some(given) = self.given.get_mut(&partition) else {
+            return;
+        };
+        match note {
+            Some(note) => given.noted.insert(route.to_owned(), note),
+            None => given.noted.remove(route),
+        };
+    }
+
+    pub(super) fn read_to_end(&mut self, partition: i32) {
+        if let Some(given) = self.given.get_mut(&partition) {
+            given.read_to_end = true;
+        }
+    }
+
+    pub(super) fn assignment(&self) -> Assignment {
+        let owned = || self.given.iter().filter(|(_, given)| given.read_to_end);
+        Assignment {
+            partitions: self.partitions,
+            owned: owned().map(|(partition, _)| *partition).collect(),
+            noted: owned().flat_map(|(_, given)| given.noted.clone()).collect(),
+            trouble: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSED: Option<RouteNote> = Some(RouteNote { paused: true });
+
+    #[test]
+    fn a_partition_is_owned_once_its_notes_are_read() {
+        let mut view = View::new(64);
+        let partition = partition_of("r", 64);
+        view.give(partition);
+        view.note(partition, "r", PAUSED);
+        assert!(!view.assignment().owns("r"));
+        view.read_to_end(partition);
+        let assignment = view.assignment();
+        assert!(assignment.owns("r") && assignment.is_paused("r"));
+        assert_eq!(assignment.noted_routes().collect::<Vec<_>>(), ["r"]);
+    }
+
+    #[test]
+    fn what_is_taken_is_gone_at_once_and_read_again_when_given_back() {
+        let mut view = View::new(64);
+        let partition = partition_of("r", 64);
+        view.give(partition);
+        view.note(partition, "r", PAUSED);
+        view.read_to_end(partition);
+        view.take(partition);
+        view.note(partition, "r", PAUSED);
+        view.read_to_end(partition);
+        assert_eq!(view.assignment().owned_count(), 0);
+        view.give(partition);
+        assert!(!view.assignment().owns("r"));
+        view.read_to_end(partition);
+        assert!(view.assignment().owns("r") && !view.assignment().is_paused("r"));
+    }
+
+    #[test]
+    fn the_latest_note_counts() {
+        let mut view = View::new(1);
+        view.give(0);
+        view.read_to_end(0);
+        view.note(0, "r", PAUSED);
+        view.note(0, "s", PAUSED);
+        view.note(0, "r", Some(RouteNote { paused: false }));
+        view.note(0, "s", None);
+        let assignment = view.assignment();
+        assert!(!assignment.is_paused("r") && !assignment.is_paused("s"));
+        assert_eq!(assignment.noted_routes().collect::<Vec<_>>(), ["r"]);
+    }
+}
