@@ -42,7 +42,7 @@ async fn main() {
         "{:>8} {:>10} {:>10} {:>12}",
         "records", "p50 ms", "p99 ms", "records/s"
     );
-    for (size, rounds) in [(1, 500), (100, 300), (1000, 100)] {
+    for (size, rounds) in [(1, 1000), (1, 500), (100, 300), (1000, 100)] {
         transactions(&connection, &positions, &topic, size, rounds).await;
     }
     idle(&connection).await;
