@@ -222,7 +222,7 @@ impl Topics {
             let metadata = lookup
                 .fetch_metadata(Some(&name), CALL_TIMEOUT)
                 .map_err(|error| failure(&error, &object))?;
-            // Serves what the client has queued: log lines, token requests.
+            // Serves what the client has queued, such as requests for a token.
             lookup.poll(Duration::ZERO);
             partition_count(metadata.topics())
                 .map_err(|code| failure(&KafkaError::MetadataFetch(code), &object))
