@@ -92,7 +92,9 @@ impl Org {
             .transpose()?
             .map(|schema| self.schemas.add(schema));
         let topic = Topic::new(name, kind, schema, FIRST_POSITION);
-        let carriers = catalog::CHANNELS.iter().filter(|(_, carries)| carries(name));
+        let carriers = catalog::CHANNELS
+            .iter()
+            .filter(|(_, prefix)| name.starts_with(prefix));
         *topic.channels.write() = carriers.filter_map(|(channel, _)| self.topic(channel)).collect();
         Ok(self.insert(topic))
     }

@@ -18,7 +18,7 @@ use crate::simulator::faults::{Rpc, Then};
 use crate::simulator::ids;
 use crate::simulator::org::bus::NewEvent;
 use crate::simulator::org::topics::{Kind, Topic};
-use crate::simulator::org::{Org, replay_id};
+use crate::simulator::org::{Org, encode, replay_id};
 
 use super::{Caller, topics};
 
@@ -137,12 +137,7 @@ fn check(org: &Org, topic: &Topic, event: &ProducerEvent) -> Result<(), String> 
             schema.name
         ));
     }
-    let mut rest = event.payload.as_ref();
-    let value = apache_avro::from_avro_datum(&schema.schema, &mut rest, None)
-        .map_err(|_| "The event's payload can't be read with its schema.")?;
-    if !rest.is_empty() {
-        return Err("The event's payload has bytes beyond its schema.".into());
-    }
+    let value = encode::read(&schema, &event.payload)?;
     let Value::Record(fields) = &value else {
         return Err("The event's payload is no record.".into());
     };
