@@ -1,19 +1,20 @@
 //! `sfbridge simulate`: runs a Salesforce org on loopback until it is told to stop.
 //!
 //! Standard output gets one JSON line (`--output json`), or what runs where and a configuration to paste; exit
-//! code 0 after Ctrl-C or SIGTERM, 2 when the org could not start.
+//! code 0 after Ctrl-C or SIGTERM, 64 when the org could not start: an argument names what cannot be had.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::app::Exit;
 use crate::error::chain;
+use crate::runtime::shutdown::Signals;
 use crate::simulator::{CONTROL_HELP, Simulator, SimulatorSettings, TlsFiles};
 
 const EXAMPLE: &str = "Examples:
@@ -94,10 +95,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "give seconds above zero, such as 120s".to_owned())
 }
 
-/// Exit code of a start that failed: the arguments name what cannot be had.
-const EXIT_NOT_STARTED: u8 = 2;
+/// Runs the org on a runtime of its own.
+pub(super) fn run(args: Args) -> Exit {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(execute(args)),
+        Err(error) => fail(&chain(&error)),
+    }
+}
 
-pub async fn execute(args: Args) -> ExitCode {
+async fn execute(args: Args) -> Exit {
     let output = args.output;
     let settings = match settings(args) {
         Ok(settings) => settings,
@@ -105,31 +111,34 @@ pub async fn execute(args: Args) -> ExitCode {
     };
     let credentials = settings.clone();
     // Before the start, so that an early signal is not missed.
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
         Err(error) => return fail(&chain(&error)),
     };
     let org = match Simulator::start(settings).await {
         Ok(org) => org,
         Err(error) => return fail(&chain(&error)),
     };
-    match output {
-        Output::Json => println!("{}", json_line(&org)),
-        Output::Text => print!("{}", introduction(&org, &credentials)),
-    }
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+    say(&match output {
+        Output::Json => format!("{}\n", json_line(&org)),
+        Output::Text => introduction(&org, &credentials),
+    });
+    signals.next().await;
     if output == Output::Text {
-        println!("{}", summary(&org));
+        say(&format!("{}\n", summary(&org)));
     }
-    ExitCode::SUCCESS
+    Exit::Clean
 }
 
-fn fail(message: &str) -> ExitCode {
-    eprintln!("{message}");
-    ExitCode::from(EXIT_NOT_STARTED)
+/// Whoever reads may have seen enough and closed the pipe: the org runs on.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn fail(message: &str) -> Exit {
+    eprintln!("sfbridge simulate: {message}");
+    Exit::Configuration
 }
 
 fn settings(args: Args) -> Result<SimulatorSettings, String> {

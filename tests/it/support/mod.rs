@@ -1,5 +1,7 @@
 //! What the tests stand on: a real broker, readers of its topics, waiting for states.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
