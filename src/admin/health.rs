@@ -58,7 +58,7 @@ fn unready(route: &RouteStatus, now_ms: i64, silence_max_ms: i64) -> Option<Stri
             Some(format!("route {} is halted: {why}{remedy}", route.name))
         }
         StateName::Paused => None,
-        _ if !route.runs_here() => None,
+        _ if route.runs_elsewhere() => None,
         _ => {
             let silent_ms = now_ms - route.last_answer_ms();
             (silent_ms > silence_max_ms).then(|| {
@@ -93,6 +93,13 @@ mod tests {
             reason.contains("accounts") && reason.contains("601 s"),
             "{reason}"
         );
+    }
+
+    #[test]
+    fn a_route_that_the_group_never_assigned_is_named_too() {
+        let route = RouteStatus::new("accounts", "to_kafka", Metrics::new());
+        let reason = unready(&route, route.last_answer_ms() + TEN_MINUTES + 1, TEN_MINUTES).unwrap();
+        assert!(reason.contains("accounts") && reason.contains("assign"), "{reason}");
     }
 
     #[test]
