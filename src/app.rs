@@ -148,7 +148,9 @@ impl App {
     /// # Errors
     /// When the bridge cannot start; the exit code says why.
     pub async fn run(mut self, signals: &mut Signals) -> Result<Drain, Stopped> {
-        let Some(mut commands) = self.commands.take() else { return Ok(Drain::Clean) };
+        let Some(mut commands) = self.commands.take() else {
+            return Ok(Drain::Clean);
+        };
         let mut bridge = tokio::select! {
             bridge = self.start() => bridge?,
             () = refuse(&mut commands) => return Ok(Drain::Clean),
@@ -403,6 +405,7 @@ impl Bridge {
                 self.halted.remove(&route);
                 self.ownership.set_paused(&route, false).await
             }
+            RouteCommand::Forget => self.ownership.forget(&route).await,
             RouteCommand::Restart => {
                 self.halted.remove(&route);
                 self.running.stop(&route);

@@ -31,7 +31,7 @@ pub(super) async fn ready(State(state): State<AdminState>) -> (StatusCode, Json<
         .filter_map(|route| unready(route, now, silence_max_ms))
         .collect();
     reasons.extend(state.unknown_routes.lock().iter().map(|route| {
-        format!("route {route} was assigned to this instance, whose configuration does not have it: give every instance the same configuration")
+        format!("route {route} was assigned to this instance, whose configuration does not have it: give every instance the same configuration, or, if it was taken out for good, POST /api/routes/{route}/forget")
     }));
     let ready = reasons.is_empty();
     if state.token.is_some() {
@@ -99,7 +99,10 @@ mod tests {
     fn a_route_that_the_group_never_assigned_is_named_too() {
         let route = RouteStatus::new("accounts", "to_kafka", Metrics::new());
         let reason = unready(&route, route.last_answer_ms() + TEN_MINUTES + 1, TEN_MINUTES).unwrap();
-        assert!(reason.contains("accounts") && reason.contains("assign"), "{reason}");
+        assert!(
+            reason.contains("accounts") && reason.contains("assign"),
+            "{reason}"
+        );
     }
 
     #[test]
