@@ -155,8 +155,7 @@ impl ToKafkaRoute {
     }
 
     fn halt(&self, why: &str, remedy: Option<&str>) -> RouteEnd {
-        self.status
-            .halted(&format!("route {}: {why}", self.config.name), remedy);
+        self.status.halted(why, remedy);
         RouteEnd::Halted
     }
 
