@@ -94,6 +94,7 @@ impl ToKafkaRoute {
             if self.committed_batches() > progress_before {
                 delays.reset();
             }
+            self.shared.topics.forget_all();
             let failure = match end {
                 RunEnd::Stopped => return RouteEnd::Stopped,
                 RunEnd::Halted(failure) => return self.halt(&chain(&failure), failure.remedy.as_deref()),
