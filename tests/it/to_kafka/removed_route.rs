@@ -27,10 +27,16 @@ async fn a_removed_route_makes_ready_fail_until_it_is_forgotten() {
         (status == 503).then_some(body)
     })
     .await;
-    assert!(unready.contains("route removed") && unready.contains("/api/routes/removed/forget"), "{unready}");
+    assert!(
+        unready.contains("route removed") && unready.contains("/api/routes/removed/forget"),
+        "{unready}"
+    );
     let (status, body) = bridge.post("/api/routes/kept/forget").await;
     assert_eq!(status, 409, "a configured route is not forgotten: {body}");
     let (status, body) = bridge.post("/api/routes/removed/forget").await;
     assert_eq!(status, 202, "{body}");
-    until(PATIENCE, "readiness", || async { (bridge.get("/ready").await?.0 == 200).then_some(()) }).await;
+    until(PATIENCE, "readiness", || async {
+        (bridge.get("/ready").await?.0 == 200).then_some(())
+    })
+    .await;
 }
