@@ -9,6 +9,7 @@
 
 mod admin;
 mod config;
+mod foreign_clients;
 mod kafka;
 mod support;
 mod tidy;

@@ -5,3 +5,4 @@ mod delivery;
 mod oracle;
 mod quiet;
 mod shutdown;
+mod removed_route;
