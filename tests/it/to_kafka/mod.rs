@@ -4,5 +4,5 @@ mod back_pressure;
 mod delivery;
 mod oracle;
 mod quiet;
-mod shutdown;
 mod removed_route;
+mod shutdown;
