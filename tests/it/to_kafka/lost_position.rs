@@ -1,10 +1,10 @@
 //! A stored position that Salesforce no longer accepts, under each policy, and one of another org.
 
-use sfbridge::simulator::{Simulator, SimulatorSettings};
+use sfbridge::simulator::{Change, Simulator, SimulatorSettings};
 
 use super::{
-    ACCOUNTS, ONE_PARTITION, an_org, committed, created_ago, emit, gap_reports, names, records,
-    stored_position,
+    ACCOUNTS, ONE_PARTITION, an_org, committed, created, created_ago, emit, gap_reports, names, now_ms,
+    records, stored_position,
 };
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
@@ -47,8 +47,16 @@ async fn a_lost_position_follows_the_policy_of_its_route_and_is_reported() {
         ..Setup::new(&name, &kafka, &org, &routes("halt"))
     };
     let bridge = Bridge::start(&setup).await;
-    for (event, ago) in [("1", 22_000), ("2", 21_000), ("3", 20_000)] {
-        org.change(&created_ago(event, ago)).unwrap();
+    let began = now_ms();
+    let change = |event: &str, ago_ms: i64| {
+        let change = Change {
+            commit_timestamp: Some(began - ago_ms),
+            ..created(event)
+        };
+        org.change(&change).unwrap();
+    };
+    for (event, ago_ms) in [("1", 22_000), ("2", 21_000), ("3", 20_000)] {
+        change(event, ago_ms);
     }
     for to in [&earliest, &latest, &halt] {
         records(&kafka, to, 3).await;
@@ -58,8 +66,8 @@ async fn a_lost_position_follows_the_policy_of_its_route_and_is_reported() {
     org.lose_positions(None).unwrap();
     // Still held by Salesforce: one that is no younger than the last delivered event, and two that are.
     let at = position["event_time"].as_str().unwrap().to_owned();
-    for (event, ago) in [("4", 20_500), ("5", 19_000), ("6", 18_000)] {
-        org.change(&created_ago(event, ago)).unwrap();
+    for (event, ago_ms) in [("4", 20_500), ("5", 19_000), ("6", 18_000)] {
+        change(event, ago_ms);
     }
     let bridge = Bridge::start(&setup).await;
     let halted = bridge.until_state("r-halt", &["halted"]).await;

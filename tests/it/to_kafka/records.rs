@@ -77,7 +77,7 @@ async fn a_change_event_becomes_one_exact_record_for_each_of_its_records() {
         );
         assert_eq!(
             header(&json, "changedFields"),
-            &json!(["BillingAddress.Street", "Industry", "LastModifiedDate", "Phone"]).clone(),
+            &json!(["Phone", "Industry", "LastModifiedDate", "BillingAddress.Street"]),
             "{json}"
         );
         assert_eq!(header(&json, "nulledFields"), &json!(["Phone"]));
