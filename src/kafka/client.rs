@@ -116,6 +116,9 @@ impl Connection {
     /// A client that looks topics up and never makes one: a consumer without a group.
     pub(super) fn lookup_client(&self) -> Result<BaseConsumer<Context>, Failure> {
         self.admin()
+            // Nobody polls it between two questions, so that its log lines would pile up; the answers to
+            // the questions say the same.
+            .set_log_level(RDKafkaLogLevel::Emerg)
             .create_with_context(Context)
             .map_err(|error| creation_failure(&error))
     }
@@ -227,11 +230,6 @@ mod tests {
 
     #[test]
     fn a_wrong_property_is_named_without_its_value() {
-        let refused = connection(&[("sasl.mechanism", "hunter2\u{1}"), ("ssl.key.password", "x")])
-            .lookup_client()
-            .map(drop);
-        // An unknown mechanism is accepted by some builds until it is used: a wrong number never is.
-        drop(refused);
         let failure = connection(&[("retry.backoff.ms", "hunter2")])
             .lookup_client()
             .map(drop)

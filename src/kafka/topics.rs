@@ -107,7 +107,7 @@ impl Topics {
         self.0.record_bytes_max.lock().remove(topic);
     }
 
-    /// The same for every topic.
+    /// The same for every topic: after a failed write nothing that was known is certain.
     pub fn forget_all(&self) {
         self.0.partitions.lock().clear();
         self.0.record_bytes_max.lock().clear();
@@ -228,7 +228,7 @@ impl Topics {
             let metadata = lookup
                 .fetch_metadata(Some(&name), CALL_TIMEOUT)
                 .map_err(|error| failure(&error, &object))?;
-            // Serves what the client has queued: log lines, token requests.
+            // Serves what the client has queued, such as requests for a token.
             lookup.poll(Duration::ZERO);
             partition_count(metadata.topics())
                 .map_err(|code| failure(&KafkaError::MetadataFetch(code), &object))

@@ -91,8 +91,6 @@ impl From<Failure> for RunEnd {
 impl ToKafkaRoute {
     /// Runs the route until it is stopped or halts.
     pub async fn run(self, mut stop: StopSignal) -> RouteEnd {
-        // A topic that was made, deleted or altered since the last start is seen as it is.
-        self.shared.topics.forget_all();
         let mut memory = Memory {
             search: CulpritSearch::default(),
             poison: PoisonCounter::new(self.config.dead_letter.max_consecutive),
@@ -107,6 +105,7 @@ impl ToKafkaRoute {
             if self.committed_batches() > progress_before {
                 delays.reset();
             }
+            self.shared.topics.forget_all();
             let failure = match end {
                 RunEnd::Stopped => return RouteEnd::Stopped,
                 RunEnd::Halted(failure) => return self.halt(&chain(&failure), failure.remedy.as_deref()),
@@ -168,10 +167,12 @@ impl ToKafkaRoute {
     }
 
     fn halt(&self, why: &str, remedy: Option<&str>) -> RouteEnd {
-        let route = &self.config.name;
-        let restart = format!("mend the cause, then restart the route: POST /api/routes/{route}/restart");
+        let restart = || {
+            let route = &self.config.name;
+            format!("mend the cause, then restart the route: POST /api/routes/{route}/restart")
+        };
         self.status
-            .halted(&format!("route {route}: {why}"), Some(remedy.unwrap_or(&restart)));
+            .halted(why, Some(&remedy.map_or_else(restart, str::to_owned)));
         RouteEnd::Halted
     }
 

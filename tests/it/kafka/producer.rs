@@ -214,6 +214,30 @@ async fn a_lone_owner_held_past_its_time_out_is_lost_and_a_new_one_goes_on() {
 }
 
 #[tokio::test]
+async fn a_producer_outlives_a_restart_of_the_broker() {
+    let broker = need!("kafka", Broker::start_new(&[]));
+    let bridge = Bridge::on(broker.bootstrap());
+    let (topics, positions) = opened(&bridge).await;
+    let name = topic::unique("data");
+    topics.ensure_data(&name).await.expect("made");
+    let mut producer = owner(&bridge, "r").await;
+    producer
+        .write(vec![data(&name, "k", "before")], positions.record("r", "p1"))
+        .await
+        .expect("written");
+    broker.stop();
+    broker.start().expect("it starts again");
+    producer
+        .write(vec![data(&name, "k", "after")], positions.record("r", "p2"))
+        .await
+        .expect("written by the same producer");
+    assert_eq!(
+        values(&bridge, &name, Isolation::ReadCommitted).await,
+        ["before", "after"]
+    );
+}
+
+#[tokio::test]
 async fn a_write_gives_up_in_time_when_the_broker_is_gone() {
     let broker = need!("kafka", Broker::start_new(&[]));
     let bridge = Bridge::on(broker.bootstrap());

@@ -8,6 +8,7 @@ mod ownership;
 mod positions;
 mod records;
 mod refused;
+mod removed_route;
 
 use serde_json::Value;
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings};
