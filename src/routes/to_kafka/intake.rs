@@ -43,6 +43,8 @@ pub(super) struct Batch {
     pub(super) halts: bool,
     /// It ends after an event that must stand alone.
     pub(super) sealed: bool,
+    /// Dead letters in a row, once it is committed.
+    pub(super) poison: PoisonCounter,
 }
 
 /// What becomes of the events of one transaction.
@@ -90,18 +92,27 @@ impl Dead {
 }
 
 impl Intake {
-    pub(super) fn new(route: &ToKafkaRoute, session: &Session, resume: Resume) -> Self {
+    pub(super) fn new(
+        route: &ToKafkaRoute,
+        session: &Session,
+        resume: Resume,
+        poison: PoisonCounter,
+    ) -> Self {
         Self {
             tracker: Tracker::new(resume.replay_id.clone(), resume.after.clone()),
             resume,
             outputs: Outputs::new(&route.config.name, &route.flow.to),
-            poison: PoisonCounter::new(route.config.dead_letter.max_consecutive),
+            poison,
             dead_letter_topic: route.config.dead_letter.topic.as_str().into(),
             source: Bytes::from(format!("//{}{}", session.my_domain_host(), route.flow.from.topic)),
             route: Bytes::copy_from_slice(route.config.name.as_bytes()),
             times: TimeText::default(),
             schema: None,
         }
+    }
+
+    pub(super) const fn poison(&self) -> PoisonCounter {
+        self.poison
     }
 
     /// Takes one event into the batch. After an error nothing of it is in the batch.

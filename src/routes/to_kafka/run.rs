@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 use super::begin::Beginning;
 use super::intake::{Batch, Intake, Tally};
-use super::{RunEnd, ToKafkaRoute, unknown};
+use super::{Memory, RunEnd, ToKafkaRoute, unknown};
 use crate::kafka::{RouteProducer, WriteError, Written};
 use crate::routes::batch::{BatchAction, BatchPolicy};
-use crate::routes::culprit::{CulpritSearch, Cut};
+use crate::routes::culprit::Cut;
 use crate::routes::position::Position;
 use crate::routes::state::StateName;
 use crate::runtime::clock;
@@ -52,22 +52,17 @@ impl ToKafkaRoute {
     pub(super) async fn one_run(
         &self,
         lost: Option<String>,
-        search: &mut CulpritSearch,
+        memory: &mut Memory,
         stop: &mut StopSignal,
     ) -> RunEnd {
         self.status.counters.in_hand.store(0, Ordering::Relaxed);
         match self.begin(lost, stop).await {
-            Ok(beginning) => self.stream(beginning, search, stop).await,
+            Ok(beginning) => self.stream(beginning, memory, stop).await,
             Err(end) => end,
         }
     }
 
-    async fn stream(
-        &self,
-        beginning: Beginning,
-        search: &mut CulpritSearch,
-        stop: &mut StopSignal,
-    ) -> RunEnd {
+    async fn stream(&self, beginning: Beginning, memory: &mut Memory, stop: &mut StopSignal) -> RunEnd {
         let Beginning {
             producer,
             session,
@@ -88,7 +83,7 @@ impl ToKafkaRoute {
             },
             self.shared.metrics.clone(),
         );
-        let mut intake = Intake::new(self, &session, resume);
+        let mut intake = Intake::new(self, &session, resume, memory.poison);
         let mut status = subscription.status();
         let mut waiting: VecDeque<ReceivedEvent> = VecDeque::new();
         let mut policy = BatchPolicy::new(commit);
@@ -105,12 +100,12 @@ impl ToKafkaRoute {
                     filling_since = Instant::now();
                 }
                 if let Err(end) = intake
-                    .take(self, &event, &mut batch, &mut policy, search, stop)
+                    .take(self, &event, &mut batch, &mut policy, &memory.search, stop)
                     .await
                 {
-                    return self.close(end, in_flight, search).await;
+                    return self.close(end, in_flight, memory).await;
                 }
-                batch.sealed |= search.cut() == Cut::Single && !batch.events.is_empty();
+                batch.sealed |= memory.search.cut() == Cut::Single && !batch.events.is_empty();
             }
             // 2. Commit it, unless the last one is still on its way.
             let mut linger = Duration::MAX;
@@ -141,7 +136,7 @@ impl ToKafkaRoute {
                 () = stop.stopped() => {
                     self.status.draining();
                     drop(subscription);
-                    return self.drain(&session, &intake, (producer, in_flight), batch, &policy, search).await;
+                    return self.drain(&session, &intake, (producer, in_flight), batch, &policy, memory).await;
                 }
                 (idle, result) = committed(&mut in_flight), if in_flight.is_some() => {
                     producer = Some(idle);
@@ -151,7 +146,7 @@ impl ToKafkaRoute {
                     }
                     subscription.release(done.batch.taken_events, done.batch.taken_bytes);
                     let halts = done.batch.halts;
-                    self.account(done, search);
+                    self.account(done, memory);
                     if halts {
                         return RunEnd::TooManyDeadLetters;
                     }
@@ -168,8 +163,8 @@ impl ToKafkaRoute {
                         intake.keep_alive(&replay_id);
                         policy.touch();
                     }
-                    Some(Err(failure)) => return self.close(failure.into(), in_flight, search).await,
-                    None => return self.close(unknown("the event stream ended without a reason").into(), in_flight, search).await,
+                    Some(Err(failure)) => return self.close(failure.into(), in_flight, memory).await,
+                    None => return self.close(unknown("the event stream ended without a reason").into(), in_flight, memory).await,
                 },
                 changed = status.changed() => {
                     // The subscription is still here, so is its status.
@@ -200,6 +195,7 @@ impl ToKafkaRoute {
             .positions
             .record(&self.config.name, Bytes::from(position.to_json()));
         let records = std::mem::take(&mut batch.records);
+        batch.poison = intake.poison();
         let write = Box::pin(async move {
             let outcome = producer.write(records, record).await;
             (producer, outcome)
@@ -220,11 +216,11 @@ impl ToKafkaRoute {
         (idle, in_flight): (Option<RouteProducer>, Option<InFlight>),
         batch: Batch,
         policy: &BatchPolicy,
-        search: &mut CulpritSearch,
+        memory: &mut Memory,
     ) -> RunEnd {
         let producer = match in_flight {
             None => idle,
-            Some(last) => match self.finish(last, search).await {
+            Some(last) => match self.finish(last, memory).await {
                 Ok(producer) => Some(producer),
                 // Its events come again at the next start, with the batch's.
                 Err(end) => return end,
@@ -234,22 +230,22 @@ impl ToKafkaRoute {
             return RunEnd::Stopped;
         };
         let last = self.send(producer, session, intake, batch);
-        self.close(RunEnd::Stopped, Some(last), search).await
+        self.close(RunEnd::Stopped, Some(last), memory).await
     }
 
     /// Ends the run with `end`, once the transaction on its way is through; its failure is more urgent.
-    async fn close(&self, end: RunEnd, in_flight: Option<InFlight>, search: &mut CulpritSearch) -> RunEnd {
+    async fn close(&self, end: RunEnd, in_flight: Option<InFlight>, memory: &mut Memory) -> RunEnd {
         match in_flight {
             None => end,
-            Some(last) => self.finish(last, search).await.err().unwrap_or(end),
+            Some(last) => self.finish(last, memory).await.err().unwrap_or(end),
         }
     }
 
-    async fn finish(&self, mut last: InFlight, search: &mut CulpritSearch) -> Result<RouteProducer, RunEnd> {
+    async fn finish(&self, mut last: InFlight, memory: &mut Memory) -> Result<RouteProducer, RunEnd> {
         let (producer, outcome) = last.write.as_mut().await;
         match outcome {
             Ok(_) => {
-                self.account(last, search);
+                self.account(last, memory);
                 Ok(producer)
             }
             Err(error) => Err(self.refused_or_failed(error, last.batch)),
@@ -267,7 +263,7 @@ impl ToKafkaRoute {
     }
 
     /// A transaction is through: counters, metrics, and the position that `/api/routes` shows.
-    fn account(&self, done: InFlight, search: &mut CulpritSearch) {
+    fn account(&self, done: InFlight, memory: &mut Memory) {
         let now_ms = clock::now_ms();
         let InFlight {
             batch,
@@ -275,7 +271,8 @@ impl ToKafkaRoute {
             began,
             ..
         } = done;
-        search.committed(batch.events.len());
+        memory.search.committed(batch.events.len());
+        memory.poison = batch.poison;
         let counters = &self.status.counters;
         let Tally {
             written,
