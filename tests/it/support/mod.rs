@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod broker;
 pub mod jars;
+pub mod relay;
 pub mod topic;
 pub mod wait;
 

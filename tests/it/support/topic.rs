@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -166,19 +166,6 @@ pub async fn ends(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<i64
             .collect()
     })
     .await
-}
-
-/// Sets what a topic of this test's own shall obey from now on.
-pub async fn configure(bootstrap: &str, topic: &str, config: &[(&str, &str)]) {
-    let mut wanted = AlterConfig::new(ResourceSpecifier::Topic(topic));
-    for (key, value) in config {
-        wanted = wanted.set(key, value);
-    }
-    let altered = admin(bootstrap)
-        .alter_configs([&wanted], &AdminOptions::new())
-        .await
-        .expect("the broker answers");
-    assert!(altered.iter().all(Result::is_ok), "{topic}: {altered:?}");
 }
 
 /// All records of a topic, partition by partition, up to where this isolation lets a reader go now.

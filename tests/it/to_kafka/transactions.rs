@@ -1,136 +1,133 @@
-//! After an abort: nothing of it for `read_committed`, its records for `read_uncommitted`, the position
-//! unchanged. The real process, with a transaction that cannot be completed.
+//! Transactions that do not end well, of the real process: cut off, given up, or committed without an answer.
 //!
-//! The route has two outputs. One takes every record; the other, once told to want more replicas than this
-//! cluster has, acknowledges none. So a transaction stays open with records in it until the bridge gives it up,
-//! or is killed.
+//! The way between bridge and broker loses the end of a transaction. So one stays open with records in it,
+//! for as long as the test wants to look at it; or it is committed, and the bridge is not told.
 
 use serde_json::Value;
 use sfbridge::simulator::faults::StreamMode;
 use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
 
 use crate::need;
-use crate::support::bridge::{Bridge, PATIENCE, Setup};
-use crate::support::broker;
+use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
+use crate::support::broker::Broker;
+use crate::support::relay::{Commits, Relay};
 use crate::support::topic::{self, Isolation, Seen, ends, read_all, unique};
 use crate::support::wait::until;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
-/// Events of the transaction that is aborted.
-const ABORTED: usize = 10;
+/// Events of the transaction that goes wrong.
+const AT_STAKE: u64 = 10;
 
 struct Stage {
-    kafka: String,
+    relay: Relay,
+    _broker: Broker,
     org: Simulator,
     setup: Setup,
-    open: String,
-    blocked: String,
+    to: String,
 }
 
 impl Stage {
-    /// A bridge that has delivered its first event, and so has a position.
-    async fn set(kafka: &str) -> (Self, Bridge) {
+    async fn set() -> Result<Self, String> {
+        let relay = Relay::start().await;
+        let line = relay.advertised();
+        let broker = tokio::task::spawn_blocking(move || Broker::start_new(&[&line]))
+            .await
+            .unwrap()?;
+        relay.lead_to(broker.bootstrap());
         let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
-        let (open, blocked) = (unique("open"), unique("blocked"));
-        topic::create(kafka, &open, 1, &[]).await;
-        topic::create(kafka, &blocked, 1, &[]).await;
-        let routes = format!(
-            "  - name: accounts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to:\n      \
-             - {{ kafka: {open}, format: json }}\n      - {{ kafka: {blocked}, format: json }}\n"
-        );
-        let stage = Self {
-            kafka: kafka.to_owned(),
-            setup: Setup::new(&unique("abort"), kafka, &org, &routes),
+        let to = unique("accounts");
+        let route = json_route("accounts", ACCOUNTS, &to, "");
+        let setup = Setup::new(&unique("transactions"), &relay.address(), &org, &route);
+        topic::create(&setup.bootstrap, &to, 1, &[]).await;
+        Ok(Self {
+            relay,
+            _broker: broker,
             org,
-            open,
-            blocked,
-        };
-        let bridge = Bridge::start(&stage.setup).await;
-        stage.emit(1);
-        until(PATIENCE, "the first position", || {
-            stage.position(Isolation::ReadCommitted)
+            setup,
+            to,
+        })
+    }
+
+    /// Starts the bridge and lets it deliver one event, so that it has a position.
+    async fn start(&self) -> (Bridge, Value) {
+        let bridge = Bridge::start(&self.setup).await;
+        self.emit(1);
+        let position = until(PATIENCE, "the first position", || {
+            self.position(Isolation::ReadCommitted)
         })
         .await;
-        (stage, bridge)
+        (bridge, position)
     }
 
-    fn emit(&self, count: usize) {
-        let events = TestEvents::new(u64::try_from(count).unwrap());
-        self.org.emit_test_events(&events).unwrap();
-    }
-
-    async fn replicas_wanted(&self, count: &str) {
-        topic::configure(&self.kafka, &self.blocked, &[("min.insync.replicas", count)]).await;
+    fn emit(&self, count: u64) {
+        self.org.emit_test_events(&TestEvents::new(count)).unwrap();
     }
 
     /// The route's newest position record.
     async fn position(&self, isolation: Isolation) -> Option<Value> {
         let topic = format!("_sfbridge.{}.positions", self.setup.name);
-        topic::partition_count(&self.kafka, &topic).await?;
-        let records = read_all(&self.kafka, &topic, isolation).await;
+        topic::partition_count(&self.setup.bootstrap, &topic).await?;
+        let records = read_all(&self.setup.bootstrap, &topic, isolation).await;
         let newest = records.iter().rfind(|record| record.key_text() == "accounts")?;
         Some(serde_json::from_str(&newest.value_text()).unwrap())
     }
 
-    /// The numbers of the events in the open output.
+    /// The numbers of the events in Kafka, as they stand there.
     async fn numbers(&self, isolation: Isolation) -> Vec<u64> {
-        let seen = read_all(&self.kafka, &self.open, isolation).await;
+        let seen = read_all(&self.setup.bootstrap, &self.to, isolation).await;
         seen.iter().map(number).collect()
     }
 
-    /// Lets the second output refuse, emits, and waits until the open transaction has all of it in the first.
+    async fn until_numbers(&self, isolation: Isolation, wanted: u64) {
+        let what = format!("events 0 to {wanted} for {isolation:?}");
+        until(PATIENCE, &what, || async {
+            let numbers = self.numbers(isolation).await;
+            numbers.contains(&(wanted - 1)).then_some(())
+        })
+        .await;
+    }
+
+    /// Readers stop before the end of the topic: a transaction is open.
+    async fn is_open(&self) -> bool {
+        let stable = ends(&self.setup.bootstrap, &self.to, Isolation::ReadCommitted).await;
+        stable != ends(&self.setup.bootstrap, &self.to, Isolation::ReadUncommitted).await
+    }
+
+    /// Lets a transaction with [`AT_STAKE`] events be filled whose end the broker does not hear of. No event
+    /// comes after it, so that whatever ends it is not followed by another.
     async fn hold_a_transaction(&self) {
-        self.replicas_wanted("2").await;
-        self.emit(ABORTED);
-        until(PATIENCE, "records of an open transaction", || async {
-            (self.numbers(Isolation::ReadUncommitted).await.len() > ABORTED).then_some(())
-        })
-        .await;
+        self.relay.commits(Commits::RequestLost);
+        self.emit(AT_STAKE);
+        self.until_numbers(Isolation::ReadUncommitted, 1 + AT_STAKE).await;
+        self.org.set_mode(Some(ACCOUNTS), StreamMode::Silent).unwrap();
+        assert!(self.is_open().await);
     }
 
-    /// No transaction is open in the first output.
-    async fn until_settled(&self) {
-        until(PATIENCE, "the abort", || async {
-            let stable = ends(&self.kafka, &self.open, Isolation::ReadCommitted).await;
-            let ends = ends(&self.kafka, &self.open, Isolation::ReadUncommitted).await;
-            (stable == ends).then_some(())
-        })
-        .await;
-    }
-
-    /// The three that hold after an abort; the aborted position record itself is there to be seen.
+    /// What holds after an abort. That the position was in the transaction too is there to be seen.
     async fn assert_aborted(&self, position_before: &Value) {
-        assert_eq!(
-            self.numbers(Isolation::ReadCommitted).await,
-            [0],
-            "read_committed"
-        );
+        until(PATIENCE, "the abort", || async {
+            (!self.is_open().await).then_some(())
+        })
+        .await;
+        assert_eq!(self.numbers(Isolation::ReadCommitted).await, [0]);
         let all = self.numbers(Isolation::ReadUncommitted).await;
-        assert!(all.starts_with(&first(ABORTED + 1)), "read_uncommitted: {all:?}");
+        assert_eq!(all, (0..=AT_STAKE).collect::<Vec<_>>());
         let position = self.position(Isolation::ReadCommitted).await;
         assert_eq!(position.as_ref(), Some(position_before));
-        let aborted = self.position(Isolation::ReadUncommitted).await.unwrap();
-        assert_ne!(&aborted, position_before, "the transaction held a position too");
+        let aborted = self.position(Isolation::ReadUncommitted).await;
+        assert_ne!(aborted.as_ref(), Some(position_before));
     }
 
-    /// Once the second output takes records again, both have each event once.
+    /// Once commits pass and events come, everything arrives, once.
     async fn assert_goes_on(&self) {
-        self.replicas_wanted("1").await;
-        for topic in [&self.open, &self.blocked] {
-            let numbers = until(PATIENCE, "all events", || async {
-                let seen = read_all(&self.kafka, topic, Isolation::ReadCommitted).await;
-                (seen.len() > ABORTED).then(|| seen.iter().map(number).collect::<Vec<u64>>())
-            })
-            .await;
-            let mut sorted = numbers.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, first(ABORTED + 1), "{topic}: {numbers:?}");
-        }
+        self.relay.commits(Commits::Pass);
+        self.org.set_mode(Some(ACCOUNTS), StreamMode::Normal).unwrap();
+        self.emit(1);
+        self.until_numbers(Isolation::ReadCommitted, 2 + AT_STAKE).await;
+        let mut numbers = self.numbers(Isolation::ReadCommitted).await;
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..2 + AT_STAKE).collect::<Vec<_>>());
     }
-}
-
-fn first(count: usize) -> Vec<u64> {
-    (0..).take(count).collect()
 }
 
 fn number(record: &Seen) -> u64 {
@@ -139,37 +136,37 @@ fn number(record: &Seen) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transaction_that_the_bridge_gives_up_is_hidden_and_leaves_the_position() {
-    let kafka = need!("kafka", broker::shared());
-    let (stage, bridge) = Stage::set(&kafka).await;
-    let position = stage.position(Isolation::ReadCommitted).await.unwrap();
+async fn a_transaction_cut_off_by_a_kill_is_aborted_by_the_next_start() {
+    let stage = need!("kafka", Stage::set().await);
+    let (bridge, position) = stage.start().await;
     stage.hold_a_transaction().await;
-    let route = bridge.until_state("accounts", &["waiting"]).await;
-    let why = route["state"]["why"].as_str().unwrap();
-    assert!(why.contains("acknowledge"), "{route}");
+    bridge.kill();
+    assert!(stage.is_open().await, "nobody is there to end it");
+    let _next = Bridge::start(&stage.setup).await;
     stage.assert_aborted(&position).await;
     stage.assert_goes_on().await;
-    assert!(bridge.is_running());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transaction_cut_off_by_a_kill_is_aborted_by_the_next_start() {
-    let kafka = need!("kafka", broker::shared());
-    let (stage, bridge) = Stage::set(&kafka).await;
-    let position = stage.position(Isolation::ReadCommitted).await.unwrap();
+async fn a_transaction_that_the_bridge_gives_up_is_aborted_by_its_next_run() {
+    let stage = need!("kafka", Stage::set().await);
+    let (bridge, position) = stage.start().await;
     stage.hold_a_transaction().await;
-    bridge.kill();
-    let stable = ends(&kafka, &stage.open, Isolation::ReadCommitted).await;
-    assert_eq!(
-        stable,
-        [2],
-        "open: readers stop behind the first event and its commit marker"
-    );
-    // The next process hears of no event, so that nothing but its start can end the transaction.
-    stage.org.set_mode(Some(ACCOUNTS), StreamMode::Silent).unwrap();
-    let _next = Bridge::start(&stage.setup).await;
-    stage.until_settled().await;
     stage.assert_aborted(&position).await;
-    stage.org.set_mode(Some(ACCOUNTS), StreamMode::Normal).unwrap();
+    assert!(bridge.is_running());
     stage.assert_goes_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_is_not_repeated() {
+    let stage = need!("kafka", Stage::set().await);
+    let (bridge, _) = stage.start().await;
+    stage.relay.commits(Commits::AnswerLost);
+    stage.emit(AT_STAKE);
+    stage.until_numbers(Isolation::ReadCommitted, 1 + AT_STAKE).await;
+    bridge.until_state("accounts", &["waiting"]).await;
+    stage.assert_goes_on().await;
+    // Not even sent again and aborted: the stored position told the next run that all was through.
+    let all = stage.numbers(Isolation::ReadUncommitted).await;
+    assert_eq!(all, (0..2 + AT_STAKE).collect::<Vec<_>>());
 }
