@@ -127,12 +127,14 @@ impl Chaos {
         stable.into_iter().zip(ends).map(|(from, to)| from..to).collect()
     }
 
-    /// Lets a last process deliver what is left, and end by itself: what is found then can never change.
+    /// Lets a last process deliver what is left, and end by itself: what is found then can never change. A
+    /// stream is in order, so where its last event is, nothing before it is still to come.
     async fn finish(&self) -> (Findings, Vec<Seen>) {
         let last = self.start().await;
-        until(PATIENCE, "the last events", || async {
+        until(PATIENCE, "the last event", || async {
             let seen = read_all(&self.kafka, &self.to, Isolation::ReadCommitted).await;
-            self.oracle.compare(&seen).lost.is_empty().then_some(())
+            let lost = self.oracle.compare(&seen).lost;
+            (lost.last() != Some(&(self.oracle.count() - 1))).then_some(())
         })
         .await;
         last.signal("TERM");
