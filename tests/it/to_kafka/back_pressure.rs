@@ -6,7 +6,8 @@ use serde_json::json;
 use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::{PlatformEvent, Simulator, SimulatorSettings, TestEvents};
 
-use super::oracle::{assert_each_once_in_order, until_seen};
+use super::oracle::assert_each_once_in_order;
+use super::records;
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
 use crate::support::broker::{self, Broker};
@@ -52,7 +53,7 @@ async fn kafka_goes_away(kafka: &Broker, leave: fn(&Broker), come_back: fn(&Brok
     ))
     .await;
     org.emit_test_events(&TestEvents::new(BEFORE)).unwrap();
-    until_seen(kafka.bootstrap(), &to, BEFORE as usize).await;
+    records(kafka.bootstrap(), &to, BEFORE as usize).await;
     let counts = || org.topic_counts(ACCOUNTS).unwrap();
     let opened_before = counts().subscriptions;
 
@@ -95,7 +96,7 @@ async fn kafka_goes_away(kafka: &Broker, leave: fn(&Broker), come_back: fn(&Brok
 
     come_back(kafka);
     let all = BEFORE + DURING;
-    let seen = until_seen(kafka.bootstrap(), &to, all as usize).await;
+    let seen = records(kafka.bootstrap(), &to, all as usize).await;
     assert_each_once_in_order(&seen, all);
     assert!(!bridge.log().contains("another instance"), "there is none");
     let repeated = counts().events_delivered - all;
@@ -154,7 +155,7 @@ async fn one_stalled_route_of_fifty_on_a_connection_holds_up_no_other() {
         }
     }
     let expected = (ROUTES - 1) * EVENTS_EACH;
-    assert_eq!(until_seen(&kafka, &flowing, expected).await.len(), expected);
+    assert_eq!(records(&kafka, &flowing, expected).await.len(), expected);
     let shown = bridge.route("load-0").await.unwrap();
     assert_eq!(shown["state"]["name"], "waiting", "{shown}");
     assert_eq!(shown["records_written"], 0, "{shown}");
@@ -168,7 +169,7 @@ async fn one_stalled_route_of_fifty_on_a_connection_holds_up_no_other() {
         assert_eq!((counts.subscriptions, counts.streams_open), (1, 1), "{topic}");
     }
     org.clear_faults();
-    assert_eq!(until_seen(&kafka, &stuck, STALLED).await.len(), STALLED);
+    assert_eq!(records(&kafka, &stuck, STALLED).await.len(), STALLED);
 }
 
 fn schema(name: &str) -> String {

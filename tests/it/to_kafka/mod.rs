@@ -2,6 +2,7 @@
 
 mod back_pressure;
 mod delivery;
+mod exactly_once;
 mod failures;
 mod first_start;
 mod lost_position;
@@ -13,6 +14,7 @@ mod records;
 mod refused;
 mod removed_route;
 mod shutdown;
+mod transactions;
 
 use serde_json::Value;
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings};

@@ -8,7 +8,8 @@ use sfbridge::runtime::shutdown::Signals;
 use sfbridge::simulator::faults::StreamMode;
 use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
 
-use super::oracle::{assert_each_once_in_order, until_seen};
+use super::oracle::assert_each_once_in_order;
+use super::records;
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
 use crate::support::broker;
@@ -48,7 +49,7 @@ async fn the_position_of_a_quiet_topic_follows_keep_alives_and_a_restart_resumes
     );
     let bridge = Bridge::start(&setup).await;
     let last_event = org.emit_test_events(&TestEvents::new(3)).unwrap().replay_id;
-    until_seen(&kafka, &to, 3).await;
+    records(&kafka, &to, 3).await;
     let replay_id = |position: &Value| position["replay_id"].as_str().map(str::to_owned);
     let mut last = hex::encode(last_event);
     for _ in 0..3 {
@@ -76,8 +77,8 @@ async fn the_position_of_a_quiet_topic_follows_keep_alives_and_a_restart_resumes
     .await;
     assert_eq!(counts().events_delivered, 3, "nothing is delivered again");
     org.emit_test_events(&TestEvents::new(2)).unwrap();
-    let records = until_seen(&kafka, &to, 5).await;
-    assert_each_once_in_order(&records, 5);
+    let seen = records(&kafka, &to, 5).await;
+    assert_each_once_in_order(&seen, 5);
     assert_eq!(counts().events_delivered, 5);
     drop(again);
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
 
-use super::oracle::{assert_each_once_in_order, until_seen};
+use super::oracle::assert_each_once_in_order;
+use super::records;
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
 use crate::support::broker::{self, Broker};
@@ -59,7 +60,7 @@ async fn a_stop_in_the_middle_of_a_batch_drains_and_the_next_start_goes_on() {
         "the stop came too late to show anything"
     );
     let _again = Bridge::start(&setup).await;
-    let seen = until_seen(&kafka, &to, EVENTS as usize).await;
+    let seen = records(&kafka, &to, EVENTS as usize).await;
     assert_each_once_in_order(&seen, EVENTS);
 }
 
@@ -76,7 +77,7 @@ async fn a_deadline_too_short_is_told_and_loses_nothing() {
         "the stop came too late to show anything"
     );
     let _again = Bridge::start(&setup).await;
-    let seen = until_seen(&kafka, &to, EVENTS as usize).await;
+    let seen = records(&kafka, &to, EVENTS as usize).await;
     assert_each_once_in_order(&seen, EVENTS);
 }
 
@@ -84,7 +85,7 @@ async fn a_deadline_too_short_is_told_and_loses_nothing() {
 async fn stuck(kafka: &Broker, org: &Simulator, to: &str, setup: &Setup) -> Bridge {
     let bridge = Bridge::start(setup).await;
     org.emit_test_events(&TestEvents::new(100)).unwrap();
-    until_seen(kafka.bootstrap(), to, 100).await;
+    records(kafka.bootstrap(), to, 100).await;
     kafka.freeze();
     org.emit_test_events(&TestEvents::new(100)).unwrap();
     until(PATIENCE, "events in hand", || async {
@@ -117,7 +118,7 @@ async fn a_drain_that_takes_long_says_what_is_left() {
     }
     kafka.thaw();
     let _again = Bridge::start(&setup).await;
-    let seen = until_seen(kafka.bootstrap(), &to, 200).await;
+    let seen = records(kafka.bootstrap(), &to, 200).await;
     assert_each_once_in_order(&seen, 200);
 }
 
