@@ -305,6 +305,64 @@ async fn wrong_credentials_are_named_and_never_shown() {
     assert!(!told.contains("a-secret-that-is-wrong"), "{told}");
 }
 
+/// A password that is wrong, for Kafka: the start waits (it may be mended), and says what to look at.
+#[tokio::test]
+async fn a_wrong_password_for_kafka_is_named_and_never_shown() {
+    let port = free_port();
+    let listeners = format!(
+        "PLAINTEXT://127.0.0.1:{{client}},CONTROLLER://127.0.0.1:{{controller}},SASL_PLAINTEXT://127.0.0.1:{port}"
+    );
+    let kafka = need!(
+        "kafka",
+        Broker::start_new(&[
+            &format!("listeners={listeners}"),
+            &format!(
+                "advertised.listeners=PLAINTEXT://127.0.0.1:{{client}},SASL_PLAINTEXT://127.0.0.1:{port}"
+            ),
+            "sasl.enabled.mechanisms=PLAIN",
+            "inter.broker.listener.name=PLAINTEXT",
+            r#"listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_bridge="right-password";"#,
+        ])
+    );
+    let org = an_org().await;
+    let to = unique("accounts");
+    let sasl = |password: &str| {
+        format!(
+            "{ONE_PARTITION}  properties: {{ security.protocol: SASL_PLAINTEXT, sasl.mechanism: PLAIN, sasl.username: bridge, sasl.password: {password} }}\n"
+        )
+    };
+    let wrong = Setup {
+        kafka: sasl("wrong-password"),
+        ..Setup::new(
+            &unique("password"),
+            &format!("127.0.0.1:{port}"),
+            &org,
+            &json_route("accounts", ACCOUNTS, &to, ""),
+        )
+    };
+    let bridge = Bridge::start(&wrong).await;
+    let shown = until(PATIENCE, "the refused password", || async {
+        let route = bridge.route("accounts").await?;
+        let why = route["state"].to_string();
+        why.contains("sasl.password").then_some(route)
+    })
+    .await;
+    assert!(!format!("{shown}{}", bridge.log()).contains("wrong-password"));
+    drop(bridge);
+    let right = Setup {
+        kafka: sasl("right-password"),
+        ..wrong
+    };
+    let _bridge = Bridge::start(&right).await;
+    emit(&org, &["1"]);
+    assert_eq!(names(&records(kafka.bootstrap(), &to, 1).await), ["1"]);
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 #[tokio::test]
 async fn kafka_that_is_not_reached_within_a_minute_ends_the_start_with_69() {
     let org = an_org().await;
