@@ -169,6 +169,40 @@ async fn every_error_code_makes_its_route_go_on_or_halt_with_the_object_and_the_
     }
 }
 
+/// Pain: a schema that fails to load in the middle of a batch takes its events with it.
+#[tokio::test]
+async fn a_schema_that_cannot_be_read_is_waited_for_and_one_that_is_denied_halts_the_route() {
+    let kafka = need!("kafka", broker::shared());
+    let (org, name, to) = (an_org().await, unique("schemas"), unique("accounts"));
+    for code in [
+        "schema.api.unavailable",
+        "service.unavailable",
+        "service.auth.error",
+    ] {
+        org.fault(Fault::new(Rpc::GetSchema, Then::error(code))).unwrap();
+    }
+    emit(&org, &["1", "2"]);
+    let bridge = Bridge::start(&setup(
+        &name,
+        &kafka,
+        &org,
+        &json_route("accounts", ACCOUNTS, &to, ""),
+    ))
+    .await;
+    assert_eq!(names(&records(&kafka, &to, 2).await), ["1", "2"]);
+    org.fault(Fault::new(Rpc::GetSchema, Then::error("schema.meta.permission")))
+        .unwrap();
+    org.add_field(ACCOUNTS, "Added__c", "string").unwrap();
+    emit(&org, &["3"]);
+    let halted = bridge.until_state("accounts", &["halted"]).await;
+    let state = halted["state"].to_string();
+    assert!(state.contains(&org.schema_id(ACCOUNTS).unwrap()), "{state}");
+    assert!(halted["state"]["remedy"].is_string(), "{state}");
+    assert_eq!(bridge.post("/api/routes/accounts/restart").await.0, 202);
+    assert_eq!(names(&records(&kafka, &to, 3).await), ["1", "2", "3"]);
+    assert_eq!(org.faults_waiting(), 0);
+}
+
 /// Pain: a stream that "looks connected and gets nothing".
 #[tokio::test]
 async fn streams_that_end_in_any_way_are_opened_again_and_a_silent_one_shows() {
