@@ -36,6 +36,8 @@ pub(super) struct Batch {
     /// Times of the delivered events, for the end-to-end histogram.
     pub(super) event_times_ms: Vec<i64>,
     pub(super) tally: Tally,
+    /// Reported in it.
+    pub(super) gaps: Vec<GapKind>,
     /// Received events and payload bytes that the batch answers for: given back to the stream's credits.
     pub(super) taken_events: u64,
     pub(super) taken_bytes: u64,
@@ -256,7 +258,7 @@ impl Intake {
                     batch
                         .records
                         .push(until_done(route, stop, || route.gap_record(report)).await?);
-                    route.count_gap(report.kind);
+                    batch.gaps.push(report.kind);
                 }
                 batch.tally.written += records.len() as u64;
                 batch.tally.bytes += value_bytes(&records);
@@ -340,7 +342,7 @@ impl Intake {
             batch
                 .records
                 .push(until_done(route, stop, || route.gap_record(&report)).await?);
-            route.count_gap(GapKind::TooLarge);
+            batch.gaps.push(GapKind::TooLarge);
         }
         tracing::warn!(route = %route.config.name, replay_id = hex::encode(&event.replay_id), error = %dead.reason.error, "dead letter");
         let replay_id = headers.replay_id.clone();

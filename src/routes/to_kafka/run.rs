@@ -273,6 +273,7 @@ impl ToKafkaRoute {
         } = done;
         memory.search.committed(batch.events.len());
         memory.poison = batch.poison;
+        batch.gaps.iter().for_each(|kind| self.count_gap(*kind));
         let counters = &self.status.counters;
         let Tally {
             written,

@@ -169,6 +169,40 @@ async fn every_error_code_makes_its_route_go_on_or_halt_with_the_object_and_the_
     }
 }
 
+/// Pain: a schema that fails to load in the middle of a batch takes its events with it.
+#[tokio::test]
+async fn a_schema_that_cannot_be_read_is_waited_for_and_one_that_is_denied_halts_the_route() {
+    let kafka = need!("kafka", broker::shared());
+    let (org, name, to) = (an_org().await, unique("schemas"), unique("accounts"));
+    for code in [
+        "schema.api.unavailable",
+        "service.unavailable",
+        "service.auth.error",
+    ] {
+        org.fault(Fault::new(Rpc::GetSchema, Then::error(code))).unwrap();
+    }
+    emit(&org, &["1", "2"]);
+    let bridge = Bridge::start(&setup(
+        &name,
+        &kafka,
+        &org,
+        &json_route("accounts", ACCOUNTS, &to, ""),
+    ))
+    .await;
+    assert_eq!(names(&records(&kafka, &to, 2).await), ["1", "2"]);
+    org.fault(Fault::new(Rpc::GetSchema, Then::error("schema.meta.permission")))
+        .unwrap();
+    org.add_field(ACCOUNTS, "Added__c", "string").unwrap();
+    emit(&org, &["3"]);
+    let halted = bridge.until_state("accounts", &["halted"]).await;
+    let state = halted["state"].to_string();
+    assert!(state.contains(&org.schema_id(ACCOUNTS).unwrap()), "{state}");
+    assert!(halted["state"]["remedy"].is_string(), "{state}");
+    assert_eq!(bridge.post("/api/routes/accounts/restart").await.0, 202);
+    assert_eq!(names(&records(&kafka, &to, 3).await), ["1", "2", "3"]);
+    assert_eq!(org.faults_waiting(), 0);
+}
+
 /// Pain: a stream that "looks connected and gets nothing".
 #[tokio::test]
 async fn streams_that_end_in_any_way_are_opened_again_and_a_silent_one_shows() {
@@ -303,6 +337,64 @@ async fn wrong_credentials_are_named_and_never_shown() {
     assert!(bridge.is_running());
     let told = format!("{state}{}", bridge.log());
     assert!(!told.contains("a-secret-that-is-wrong"), "{told}");
+}
+
+/// A password that is wrong, for Kafka: the start waits (it may be mended), and says what to look at.
+#[tokio::test]
+async fn a_wrong_password_for_kafka_is_named_and_never_shown() {
+    let port = free_port();
+    let listeners = format!(
+        "PLAINTEXT://127.0.0.1:{{client}},CONTROLLER://127.0.0.1:{{controller}},SASL_PLAINTEXT://127.0.0.1:{port}"
+    );
+    let kafka = need!(
+        "kafka",
+        Broker::start_new(&[
+            &format!("listeners={listeners}"),
+            &format!(
+                "advertised.listeners=PLAINTEXT://127.0.0.1:{{client}},SASL_PLAINTEXT://127.0.0.1:{port}"
+            ),
+            "sasl.enabled.mechanisms=PLAIN",
+            "inter.broker.listener.name=PLAINTEXT",
+            r#"listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_bridge="right-password";"#,
+        ])
+    );
+    let org = an_org().await;
+    let to = unique("accounts");
+    let sasl = |password: &str| {
+        format!(
+            "{ONE_PARTITION}  properties: {{ security.protocol: SASL_PLAINTEXT, sasl.mechanism: PLAIN, sasl.username: bridge, sasl.password: {password} }}\n"
+        )
+    };
+    let wrong = Setup {
+        kafka: sasl("wrong-password"),
+        ..Setup::new(
+            &unique("password"),
+            &format!("127.0.0.1:{port}"),
+            &org,
+            &json_route("accounts", ACCOUNTS, &to, ""),
+        )
+    };
+    let bridge = Bridge::start(&wrong).await;
+    let shown = until(PATIENCE, "the refused password", || async {
+        let route = bridge.route("accounts").await?;
+        let why = route["state"].to_string();
+        why.contains("sasl.password").then_some(route)
+    })
+    .await;
+    assert!(!format!("{shown}{}", bridge.log()).contains("wrong-password"));
+    drop(bridge);
+    let right = Setup {
+        kafka: sasl("right-password"),
+        ..wrong
+    };
+    let _bridge = Bridge::start(&right).await;
+    emit(&org, &["1"]);
+    assert_eq!(names(&records(kafka.bootstrap(), &to, 1).await), ["1"]);
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 #[tokio::test]
