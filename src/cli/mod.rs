@@ -3,6 +3,7 @@
 
 mod config;
 mod run;
+pub mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ struct Cli {
 enum Command {
     /// Run the bridge: the daemon
     Run(run::Args),
+    /// Run a simulated Salesforce org on loopback: lively data, and faults on demand
+    Simulate(simulate::Args),
     /// Show the effective configuration, its schema or an example
     #[command(after_help = "Example:\n  sfbridge config show --config config/sfbridge.yaml")]
     Config(config::Args),
@@ -58,6 +61,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match cli.command {
         Command::Run(arguments) => run::run(&arguments, &cli.config),
+        Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),
     }
 }

@@ -169,6 +169,7 @@ impl RouteProducer {
             position,
             reply,
         };
+        // tidy: try-send: the queue holds one job and `write` is exclusive, so it is full only when the thread is gone
         if self.jobs.try_send(job).is_err() {
             return Err(WriteError::Lost(thread_failure("a producer's thread")));
         }

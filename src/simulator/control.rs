@@ -13,7 +13,7 @@ use super::oauth::TokenFault;
 use super::org::change::{Change, Defaults, PlatformEvent, RawEvent};
 use super::org::prepared::{Template, TestEvents};
 use super::org::topics::{Kind, Topic};
-use super::org::{Org, Ungrouped, replay_id, schema_of};
+use super::org::{Org, Ungrouped, replay_id, samples, schema_of};
 
 /// Why the org does not do as it is told: an unknown topic or field, a value that does not fit.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -91,6 +91,20 @@ impl Control {
     /// Puts bytes on a topic that need not be what its schema says. Returns the replay id.
     pub fn emit_raw(&self, event: RawEvent) -> Result<Bytes, Refused> {
         Ok(replay_id::encode(self.org.emit_raw(event)?))
+    }
+
+    /// Puts a real Account update on its topic, with its own schema: one of 85 fields, older than the topic's.
+    /// Returns the replay id.
+    pub fn emit_real_update(&self) -> Result<Bytes, Refused> {
+        let schema = self.org.schemas.add(samples::older_account()?);
+        let payload = samples::real_update()?;
+        let topic = "/data/AccountChangeEvent".to_owned();
+        self.emit_raw(RawEvent {
+            topic,
+            payload,
+            schema_id: Some(schema.id.clone()),
+            event_id: None,
+        })
     }
 
     /// Puts numbered events on `/data/AccountChangeEvent`.

@@ -38,12 +38,12 @@ pub(super) const AUTH_HEADERS_INVALID: ApiError = row(
 pub(super) const TOPIC_NOT_FOUND: ApiError = row(
     "topic.not.found",
     Code::NotFound,
-    "The topic was not found. Ensure the topic name is correct and that the topic exists.",
+    "The topic information for the org was not found. Ensure the topic name is correct and that the topic exists.",
 );
 pub(super) const TOPIC_PERMISSION: ApiError = row(
     "topic.meta.permission",
     Code::PermissionDenied,
-    "The topic's metadata can't be read. Ensure the credentials and topic name are correct.",
+    "An error occurred while getting the topic's metadata. Ensure the credentials and topic name are correct.",
 );
 pub(super) const TOPIC_EMPTY: ApiError = row(
     "topic.validation.empty",

@@ -19,6 +19,7 @@ mod counters;
 mod delay;
 pub mod errors;
 pub mod faults;
+mod generator;
 mod http;
 mod ids;
 pub mod oauth;
@@ -124,6 +125,14 @@ impl Simulator {
             control
                 .emit_test_events(&events)
                 .map_err(|refused| StartError::Org(refused.0))?;
+        }
+        if settings.rate > 0.0 {
+            spawn(generator::run(
+                org.clone(),
+                settings.rate,
+                settings.seed,
+                stopped.clone(),
+            ));
         }
         Ok(Self {
             control,

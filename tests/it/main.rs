@@ -8,6 +8,7 @@
 )]
 
 mod config;
+mod foreign_clients;
 mod kafka;
 mod support;
 mod tidy;

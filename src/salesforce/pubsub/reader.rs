@@ -213,6 +213,7 @@ impl Reader {
         if events > 0 {
             request.topic_name.clone_from(&self.topic);
             // A full queue means that much is asked for already; the next response asks again.
+            // tidy: try-send: what is dropped is a question, not an event
             if asks.try_send(request).is_ok() {
                 self.credits.asked(events);
             }

@@ -30,6 +30,7 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .route("/changes", post(changes))
         .route("/publish", post(publish))
         .route("/raw", post(raw))
+        .route("/real-update", post(real_update))
         .route("/test-events", post(test_events))
         .route("/topic", post(topic))
         .route("/add-field", post(add_field))
@@ -92,6 +93,10 @@ async fn publish(State(control): Shared, Json(body): Json<PlatformEvent>) -> Ans
 
 async fn raw(State(control): Shared, Json(body): Json<RawEvent>) -> Answer {
     at(control.emit_raw(body)?)
+}
+
+async fn real_update(State(control): Shared) -> Answer {
+    at(control.emit_real_update()?)
 }
 
 async fn test_events(State(control): Shared, Json(body): Json<TestEvents>) -> Answer {

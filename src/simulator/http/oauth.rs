@@ -63,7 +63,7 @@ fn refuse(refusal: &Refusal) -> Response {
 pub(super) async fn userinfo(State(simulator): Shared, headers: HeaderMap) -> Response {
     let org = simulator.org();
     org.counters.userinfo_calls.add(1);
-    if let Err(refused) = rest::authorized(org, &headers) {
+    if let Some(refused) = rest::refusal(org, &headers) {
         return refused;
     }
     Json(json!({

@@ -10,17 +10,17 @@ use crate::simulator::org::Org;
 
 use super::Shared;
 
-/// `Ok` where the request bears a good token.
-pub(super) fn authorized(org: &Org, headers: &HeaderMap) -> Result<(), Response> {
+/// The refusal of a request that bears no good token.
+pub(super) fn refusal(org: &Org, headers: &HeaderMap) -> Option<Response> {
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     let token = token.and_then(|value| value.strip_prefix("Bearer "));
     if token.is_some_and(|token| org.tokens.is_good(token, org.clock.now_ms())) {
-        return Ok(());
+        return None;
     }
     let body = json!([{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]);
-    Err((StatusCode::UNAUTHORIZED, Json(body)).into_response())
+    Some((StatusCode::UNAUTHORIZED, Json(body)).into_response())
 }
 
 pub(super) async fn versions() -> Response {
@@ -35,7 +35,7 @@ pub(super) async fn versions() -> Response {
 
 pub(super) async fn limits(State(simulator): Shared, headers: HeaderMap) -> Response {
     let org = simulator.org();
-    if let Err(refused) = authorized(org, &headers) {
+    if let Some(refused) = refusal(org, &headers) {
         return refused;
     }
     let delivered: u64 = org

@@ -63,22 +63,16 @@ impl Bus {
                 payload: new.payload,
                 headers: new.headers,
             };
-            let stored = Stored {
+            let stored = Arc::new(Stored {
                 position: *last,
                 event: ConsumerEvent {
                     event: Some(event),
                     replay_id: replay_id::encode(*last),
                 },
                 starts_response: new.starts_response,
-            };
-            let (own, others) = logs
-                .split_first_mut()
-                .map_or((None, &mut [][..]), |(own, rest)| (Some(own), rest));
-            for (_, log) in others {
+            });
+            for (_, log) in &mut logs {
                 log.push(stored.clone(), self.retained_max);
-            }
-            if let Some((_, log)) = own {
-                log.push(stored, self.retained_max);
             }
             positions.push(*last);
         }

@@ -12,11 +12,13 @@ pub(crate) struct Entry {
     pub(crate) schema: Option<String>,
 }
 
-/// The channels, and whether they carry the topic given.
-pub(crate) const CHANNELS: &[(&str, fn(&str) -> bool)] = &[
-    ("/data/ChangeEvents", |topic| topic.starts_with("/data/")),
-    ("/data/All__chn", |topic| topic.starts_with("/data/")),
-    ("/event/All__chn", |topic| topic.starts_with("/event/")),
+/// A channel, and how the names of the topics begin that it carries.
+type Channel = (&'static str, &'static str);
+
+pub(crate) const CHANNELS: &[Channel] = &[
+    ("/data/ChangeEvents", "/data/"),
+    ("/data/All__chn", "/data/"),
+    ("/event/All__chn", "/event/"),
 ];
 
 pub(crate) fn entries() -> Vec<Entry> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::schemas::EventSchema;
-use super::{bitmap, encode};
+use super::{bitmap, diff, encode};
 
 /// `ChangeEventHeader.changeType`, in the order of the Avro enum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +100,13 @@ impl Change {
         self
     }
 
+    /// A long text's change, sent as a diff: the field stands in `diffFields` too.
+    #[must_use]
+    pub fn text_diff(mut self, name: &str, old: &str, new: &str) -> Self {
+        self.diff.push(name.to_owned());
+        self.field(name, diff::unified(old, new))
+    }
+
     /// The topic of the object's changes.
     pub fn topic(&self) -> String {
         let stem = self
@@ -158,10 +165,11 @@ pub(crate) fn payload(change: &Change, schema: &EventSchema, defaults: Defaults)
         None if is_update => changed_names(&fields, &change.nulled),
         None => Vec::new(),
     };
-    let record_ids = if change.record_ids.is_empty() {
-        vec![defaults.record_id]
-    } else {
-        change.record_ids.clone()
+    let record_ids = match (change.record_ids.is_empty(), change.change_type) {
+        (false, _) => change.record_ids.clone(),
+        // An overflow names no record.
+        (true, ChangeType::GapOverflow) => vec![OVERFLOW_RECORD_ID.to_owned()],
+        (true, _) => vec![defaults.record_id],
     };
     let header = json!({
         "entityName": change.entity,

@@ -17,6 +17,23 @@ pub(crate) fn datum(schema: &EventSchema, fields: &Map<String, Json>) -> Result<
     apache_avro::to_avro_datum(&schema.schema, value).map_err(|error| format!("{}: {error}", schema.name))
 }
 
+/// The value in a bare datum, which must end where its schema says.
+///
+/// # Errors
+/// When the bytes are not what the schema says, or more, or fewer.
+pub(crate) fn read(schema: &EventSchema, datum: &[u8]) -> Result<Value, String> {
+    let misfit = || format!("The payload can't be read with the schema of {}.", schema.name);
+    let mut rest = datum;
+    let value = apache_avro::from_avro_datum(&schema.schema, &mut rest, None).map_err(|_| misfit())?;
+    // The library takes an end before a union for null: only the value's own length shows what was missing.
+    let written = apache_avro::to_avro_datum(&schema.schema, value.clone()).map_err(|_| misfit())?;
+    if rest.is_empty() && written.len() == datum.len() {
+        Ok(value)
+    } else {
+        Err(misfit())
+    }
+}
+
 fn record(
     schema: &EventSchema,
     record: &RecordSchema,

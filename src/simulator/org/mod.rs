@@ -4,9 +4,11 @@ pub(super) mod bitmap;
 pub(super) mod bus;
 pub(super) mod catalog;
 pub(super) mod change;
+pub(super) mod diff;
 pub(super) mod encode;
 pub(super) mod prepared;
 pub(super) mod replay_id;
+pub(super) mod samples;
 pub(super) mod schemas;
 pub(super) mod tokens;
 pub(super) mod topics;
@@ -70,6 +72,7 @@ impl Org {
         for entry in catalog::entries() {
             org.define(entry.topic, entry.kind, entry.schema.as_deref())?;
         }
+        org.schemas.add(samples::older_account()?);
         for token in &org.settings.access_tokens {
             org.tokens.accept(token);
         }
@@ -89,7 +92,9 @@ impl Org {
             .transpose()?
             .map(|schema| self.schemas.add(schema));
         let topic = Topic::new(name, kind, schema, FIRST_POSITION);
-        let carriers = catalog::CHANNELS.iter().filter(|(_, carries)| carries(name));
+        let carriers = catalog::CHANNELS
+            .iter()
+            .filter(|(_, prefix)| name.starts_with(prefix));
         *topic.channels.write() = carriers.filter_map(|(channel, _)| self.topic(channel)).collect();
         Ok(self.insert(topic))
     }

@@ -100,7 +100,7 @@ impl Template {
         let (keys, split) = (events.keys, events.split_groups);
         let mut buffer = BytesMut::new();
         (first..first + events.count).map(move |number| {
-            let follows = (number - first) % group != 0;
+            let follows = !(number - first).is_multiple_of(group);
             if buffer.capacity() < self.bytes.len() {
                 buffer = BytesMut::with_capacity(self.bytes.len() * EVENTS_PER_BUFFER);
             }

@@ -30,8 +30,8 @@ pub(crate) enum Kind {
     Channel,
 }
 
-/// An event at its place on the bus.
-#[derive(Debug, Clone)]
+/// An event at its place on the bus; the logs that have it share it.
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) position: Position,
     pub(crate) event: ConsumerEvent,
@@ -89,7 +89,7 @@ impl Topic {
 /// The retained events, oldest first, in the order of their positions.
 #[derive(Debug)]
 pub(crate) struct Log {
-    events: VecDeque<Stored>,
+    events: VecDeque<Arc<Stored>>,
     /// The running number of `events[0]`.
     first: u64,
     /// Replay ids below this are out of retention.
@@ -102,7 +102,7 @@ impl Log {
         self.first + self.events.len() as u64
     }
 
-    pub(crate) fn push(&mut self, event: Stored, retained_max: usize) {
+    pub(crate) fn push(&mut self, event: Arc<Stored>, retained_max: usize) {
         self.events.push_back(event);
         while self.events.len() > retained_max {
             self.first += 1;
@@ -183,14 +183,12 @@ mod tests {
                 event: Some(event),
                 replay_id: super::super::replay_id::encode(position),
             };
-            log.push(
-                Stored {
-                    position,
-                    event,
-                    starts_response: position % 100 == 0,
-                },
-                1_000,
-            );
+            let stored = Stored {
+                position,
+                event,
+                starts_response: position % 100 == 0,
+            };
+            log.push(Arc::new(stored), 1_000);
         }
         log
     }

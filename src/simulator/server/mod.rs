@@ -28,7 +28,7 @@ use crate::proto::{
 };
 
 use self::connection::Cut;
-use super::faults::Rpc;
+use super::faults::{Rpc, Then};
 use super::ids;
 use super::org::Org;
 use super::settings::TlsFiles;
@@ -73,10 +73,30 @@ struct Service {
 }
 
 impl Service {
-    fn enter<T>(&self, request: &Request<T>, rpc: Rpc) -> Result<String, Status> {
+    fn enter<T>(&self, request: &Request<T>, rpc: Rpc) -> Result<Caller, Status> {
         let rpc_id = ids::rpc_id();
         metadata::authenticate(&self.org, &self.instance_url, request.metadata(), rpc, &rpc_id)?;
-        Ok(rpc_id)
+        Ok(Caller {
+            rpc_id,
+            connection: cut(request.extensions()),
+        })
+    }
+}
+
+/// A call that was let in.
+struct Caller {
+    rpc_id: String,
+    /// Cuts the TCP connection that the call came on.
+    connection: CancellationToken,
+}
+
+impl Caller {
+    /// What a scripted fault answers, its connection cut where told; `None` where the call goes on or ends well.
+    fn refusal(&self, rpc: Rpc, then: &Then) -> Option<Status> {
+        if *then == Then::Disconnect {
+            self.connection.cancel();
+        }
+        then.status(rpc, &self.rpc_id)
     }
 }
 
@@ -101,13 +121,11 @@ impl PubSub for Service {
         &self,
         request: Request<Streaming<FetchRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let rpc_id = self.enter(&request, Rpc::Subscribe)?;
+        let caller = self.enter(&request, Rpc::Subscribe)?;
         let (answers, mut receiver) = mpsc::channel(subscribe::RESPONSES_IN_FLIGHT);
-        let connection = cut(request.extensions());
         let call = subscribe::Call {
             org: self.org.clone(),
-            rpc_id,
-            connection,
+            caller,
             answers,
         };
         spawn(subscribe::run(call, request.into_inner()));
@@ -122,22 +140,22 @@ impl PubSub for Service {
     }
 
     async fn get_schema(&self, request: Request<SchemaRequest>) -> Result<Response<SchemaInfo>, Status> {
-        let rpc_id = self.enter(&request, Rpc::GetSchema)?;
+        let caller = self.enter(&request, Rpc::GetSchema)?;
         let id = request.into_inner().schema_id;
-        topics::meet_fault(&self.org, Rpc::GetSchema, &id, &rpc_id).await?;
-        topics::get_schema(&self.org, &id, rpc_id).map(Response::new)
+        topics::meet_fault(&self.org, Rpc::GetSchema, &id, &caller).await?;
+        topics::get_schema(&self.org, &id, caller.rpc_id).map(Response::new)
     }
 
     async fn get_topic(&self, request: Request<TopicRequest>) -> Result<Response<TopicInfo>, Status> {
-        let rpc_id = self.enter(&request, Rpc::GetTopic)?;
+        let caller = self.enter(&request, Rpc::GetTopic)?;
         let name = request.into_inner().topic_name;
-        topics::meet_fault(&self.org, Rpc::GetTopic, &name, &rpc_id).await?;
-        topics::get_topic(&self.org, &name, rpc_id).map(Response::new)
+        topics::meet_fault(&self.org, Rpc::GetTopic, &name, &caller).await?;
+        topics::get_topic(&self.org, &name, caller.rpc_id).map(Response::new)
     }
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
-        let rpc_id = self.enter(&request, Rpc::Publish)?;
-        publish::publish(&self.org, request.into_inner(), Rpc::Publish, rpc_id)
+        let caller = self.enter(&request, Rpc::Publish)?;
+        publish::publish(&self.org, request.into_inner(), Rpc::Publish, &caller)
             .await
             .map(Response::new)
     }
@@ -146,13 +164,13 @@ impl PubSub for Service {
         &self,
         request: Request<Streaming<PublishRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
-        let rpc_id = self.enter(&request, Rpc::PublishStream)?;
+        let caller = self.enter(&request, Rpc::PublishStream)?;
         let (answers, receiver) = mpsc::channel(publish::ANSWERS_IN_FLIGHT);
         spawn(publish::stream(
             self.org.clone(),
             request.into_inner(),
             answers,
-            rpc_id,
+            caller,
         ));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }

@@ -18,9 +18,9 @@ use crate::simulator::faults::{Rpc, Then};
 use crate::simulator::ids;
 use crate::simulator::org::bus::NewEvent;
 use crate::simulator::org::topics::{Kind, Topic};
-use crate::simulator::org::{Org, replay_id};
+use crate::simulator::org::{Org, encode, replay_id};
 
-use super::topics;
+use super::{Caller, topics};
 
 const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// The gRPC cap on a request. The servers below accept more, so that this answer is the simulator's own.
@@ -33,33 +33,33 @@ pub(super) async fn publish(
     org: &Org,
     request: PublishRequest,
     rpc: Rpc,
-    rpc_id: String,
+    caller: &Caller,
 ) -> Result<PublishResponse, Status> {
     if request.encoded_len() > REQUEST_BYTES_MAX {
         let text = "upstream connect error or disconnect/reset before headers. reset reason: remote reset";
         return Err(Status::unavailable(text));
     }
     if request.topic_name.trim().is_empty() {
-        return Err(PUBLISH_TOPIC_EMPTY.status(rpc.name(), &rpc_id));
+        return Err(PUBLISH_TOPIC_EMPTY.status(rpc.name(), &caller.rpc_id));
     }
     if request.events.is_empty() {
-        return Err(EVENT_COUNT_INVALID.status(rpc.name(), &rpc_id));
+        return Err(EVENT_COUNT_INVALID.status(rpc.name(), &caller.rpc_id));
     }
     let fault = org.faults.take(rpc, &request.topic_name);
     let mut answer_lost = None;
     if let Some(fault) = fault {
         tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
-        let status = fault.then.status(rpc, &rpc_id);
+        let status = caller.refusal(rpc, &fault.then);
         match status {
             Some(status) if fault.then == Then::LoseAnswer => answer_lost = Some(status),
             Some(status) => return Err(status),
             None => {}
         }
     }
-    let topic =
-        topics::visible(org, &request.topic_name).map_err(|error| error.status(rpc.name(), &rpc_id))?;
+    let topic = topics::visible(org, &request.topic_name)
+        .map_err(|error| error.status(rpc.name(), &caller.rpc_id))?;
     if topic.kind != Kind::Platform {
-        return Err(TOPIC_PERMISSION.status(rpc.name(), &rpc_id));
+        return Err(TOPIC_PERMISSION.status(rpc.name(), &caller.rpc_id));
     }
     let schema_id = topic
         .schema
@@ -76,7 +76,7 @@ pub(super) async fn publish(
         None => Ok(PublishResponse {
             results,
             schema_id,
-            rpc_id,
+            rpc_id: caller.rpc_id.clone(),
         }),
     }
 }
@@ -137,12 +137,7 @@ fn check(org: &Org, topic: &Topic, event: &ProducerEvent) -> Result<(), String> 
             schema.name
         ));
     }
-    let mut rest = event.payload.as_ref();
-    let value = apache_avro::from_avro_datum(&schema.schema, &mut rest, None)
-        .map_err(|_| "The event's payload can't be read with its schema.")?;
-    if !rest.is_empty() {
-        return Err("The event's payload has bytes beyond its schema.".into());
-    }
+    let value = encode::read(&schema, &event.payload)?;
     let Value::Record(fields) = &value else {
         return Err("The event's payload is no record.".into());
     };
@@ -166,7 +161,7 @@ pub(super) async fn stream(
     org: Arc<Org>,
     mut requests: Streaming<PublishRequest>,
     answers: mpsc::Sender<Result<PublishResponse, Status>>,
-    rpc_id: String,
+    caller: Caller,
 ) {
     let rpc = Rpc::PublishStream;
     let mut topic = String::new();
@@ -179,13 +174,13 @@ pub(super) async fn stream(
                     request.topic_name.clone_from(&topic);
                 }
                 if request.topic_name == topic {
-                    publish(&org, request, rpc, rpc_id.clone()).await
+                    publish(&org, request, rpc, &caller).await
                 } else {
-                    Err(PUBLISH_TOPIC_MISMATCH.status(rpc.name(), &rpc_id))
+                    Err(PUBLISH_TOPIC_MISMATCH.status(rpc.name(), &caller.rpc_id))
                 }
             }
             Ok(Ok(None) | Err(_)) => return,
-            Err(_) => Err(SWEEPER_TIMEOUT.status(rpc.name(), &rpc_id)),
+            Err(_) => Err(SWEEPER_TIMEOUT.status(rpc.name(), &caller.rpc_id)),
         };
         let ended = answer.is_err();
         if answers.send(answer).await.is_err() || ended {

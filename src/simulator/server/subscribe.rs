@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::proto::{FetchRequest, FetchResponse, ReplayPreset};
@@ -24,7 +23,7 @@ use crate::simulator::org::replay_id;
 use crate::simulator::org::topics::Topic;
 
 use super::credit::Credit;
-use super::topics;
+use super::{Caller, topics};
 
 /// Of one response, as the allocations say; a client's buffer is made for it.
 const RESPONSE_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -39,9 +38,7 @@ type Answers = mpsc::Sender<Result<FetchResponse, Status>>;
 /// What a stream needs besides its requests.
 pub(super) struct Call {
     pub(super) org: Arc<Org>,
-    pub(super) rpc_id: String,
-    /// Cuts the TCP connection that the stream is on.
-    pub(super) connection: CancellationToken,
+    pub(super) caller: Caller,
     pub(super) answers: Answers,
 }
 
@@ -52,9 +49,7 @@ impl Call {
 
     /// Ends the call as told. Returning from the task then completes it.
     async fn end(&self, then: &Then) {
-        if *then == Then::Disconnect {
-            self.connection.cancel();
-        } else if let Some(status) = then.status(Rpc::Subscribe, &self.rpc_id) {
+        if let Some(status) = self.caller.refusal(Rpc::Subscribe, then) {
             // The client may be gone already: then nobody needs the status.
             let _ = self.answers.send(Err(status)).await;
         }
@@ -251,7 +246,7 @@ impl Stream {
         let response = FetchResponse {
             events,
             latest_replay_id: latest,
-            rpc_id: call.rpc_id.clone(),
+            rpc_id: call.caller.rpc_id.clone(),
             pending_num_requested: self.credit.pending(),
         };
         match self.send(call, response).await {
@@ -265,7 +260,7 @@ impl Stream {
         let response = FetchResponse {
             events: Vec::new(),
             latest_replay_id: self.seen(call),
-            rpc_id: call.rpc_id.clone(),
+            rpc_id: call.caller.rpc_id.clone(),
             pending_num_requested: self.credit.pending(),
         };
         self.topic.counters.keep_alives.add(1);

@@ -11,6 +11,8 @@ use crate::simulator::faults::Rpc;
 use crate::simulator::org::Org;
 use crate::simulator::org::topics::{Kind, Topic};
 
+use super::Caller;
+
 /// The topic, where it exists and the user may see it.
 pub(super) fn visible(org: &Org, name: &str) -> Result<Arc<Topic>, ApiError> {
     if name.trim().is_empty() {
@@ -29,13 +31,13 @@ pub(super) fn visible(org: &Org, name: &str) -> Result<Arc<Topic>, ApiError> {
     }
 }
 
-/// Meets a unary call's scripted fault: waits, and refuses where told.
-pub(super) async fn meet_fault(org: &Org, rpc: Rpc, name: &str, rpc_id: &str) -> Result<(), Status> {
+/// Meets a unary call's scripted fault: waits, and refuses or cuts the connection where told.
+pub(super) async fn meet_fault(org: &Org, rpc: Rpc, name: &str, caller: &Caller) -> Result<(), Status> {
     let Some(fault) = org.faults.take(rpc, name) else {
         return Ok(());
     };
     tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
-    fault.then.status(rpc, rpc_id).map_or(Ok(()), Err)
+    caller.refusal(rpc, &fault.then).map_or(Ok(()), Err)
 }
 
 pub(super) fn get_topic(org: &Org, name: &str, rpc_id: String) -> Result<TopicInfo, Status> {

@@ -1,5 +1,11 @@
 //! What the tests stand on: a real broker, readers of its topics, waiting for states.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+
 pub mod bridge;
 pub mod broker;
 pub mod jars;
@@ -28,5 +34,20 @@ pub fn skipped(what: &str, reason: &str) {
         !promised.split(',').any(|word| word.trim() == what),
         "{what} was promised, but: {reason}"
     );
-    eprintln!("SKIPPED: no {what}: {reason}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("SKIPPED: {test}: no {what}: {reason}\n");
+    eprint!("{line}");
+    // For whoever counts: cargo shows nothing of a test that ended well.
+    let report = std::env::var_os("SFBRIDGE_TEST_REPORT").map_or_else(
+        || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../test-skips.txt"),
+        PathBuf::from,
+    );
+    let mut report = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(report)
+        .expect("the report of skipped tests");
+    report
+        .write_all(line.as_bytes())
+        .expect("the report of skipped tests");
 }

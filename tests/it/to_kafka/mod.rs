@@ -4,3 +4,4 @@ mod delivery;
 mod exactly_once;
 mod oracle;
 mod transactions;
+mod removed_route;

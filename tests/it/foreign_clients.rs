@@ -1,0 +1,249 @@
+//! Two Salesforce clients that others wrote, against the simulator over TLS: what they decode is what it was told
+//! to send. If they agree with the simulator, the bridge that agrees with it speaks Salesforce.
+//!
+//! The packages are installed below `target/foreign`, at pinned versions. Where their registries cannot be reached
+//! the test is skipped with its reason, and fails if `SFBRIDGE_TESTS_PROMISED` names `foreign`.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings, TlsFiles};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+const NPM_PACKAGES: [&str; 2] = ["salesforce-pubsub-api-client@5.5.2", "underscore@1.13.7"];
+/// `aiosfpubsub` does not name what it needs.
+const PYPI_PACKAGES: [&str; 7] = [
+    "aiosfpubsub==0.0.6",
+    "avro==1.12.1",
+    "certifi==2025.10.5",
+    "defusedxml==0.7.1",
+    "grpcio==1.76.0",
+    "httpx==0.28.1",
+    "protobuf==6.33.0",
+];
+/// A first installation over a slow line.
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+/// A client's whole run takes a second or two; on a loaded machine more.
+const RUN_LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_npm_client_publishes_subscribes_and_decodes() {
+    let home = home("npm");
+    let mut install = Command::new("npm");
+    install
+        .args(["install", "--no-audit", "--no-fund", "--prefix"])
+        .arg(&home)
+        .args(NPM_PACKAGES);
+    if !installed(&home, "salesforce-pubsub-api-client", vec![install]).await {
+        return;
+    }
+    let org = Org::start().await;
+    // Node looks for packages beside the script.
+    let script = home.join("client.mjs");
+    std::fs::copy(source("client.mjs"), &script).expect("the script can be copied");
+    let settings = SimulatorSettings::default();
+    let given = json!({
+        "pubSubEndpoint": org.simulator.pubsub_address().to_string(),
+        "loginUrl": org.simulator.login_url(),
+        "clientId": settings.client_id,
+        "clientSecret": settings.client_secret,
+        "changes": 2,
+    });
+    let seen = run(Command::new("node").arg(script).arg(given.to_string())).await;
+
+    let (create, update) = (&seen["accounts"][0]["payload"], &seen["accounts"][1]["payload"]);
+    let header = &create["ChangeEventHeader"];
+    assert_eq!(
+        header["commitNumber"],
+        COMMIT_NUMBER.to_string(),
+        "a long beyond what a double holds"
+    );
+    assert_eq!(
+        (&header["changeType"], &header["changedFields"]),
+        (&json!("CREATE"), &json!([]))
+    );
+    assert_eq!(create["NumberOfEmployees"], 42);
+    let header = &update["ChangeEventHeader"];
+    assert_eq!(
+        header["changedFields"],
+        json!(["Phone", "LastModifiedDate", "BillingAddress.Street"])
+    );
+    assert_eq!(header["nulledFields"], json!(["Phone"]));
+    assert_eq!(update["ChangeEventHeader"]["recordIds"], json!(RECORDS));
+    assert_eq!(seen["accounts"][0]["replayId"], org.replay_ids[0]);
+    assert_eq!(
+        seen["resumed"][0]["replayId"], org.replay_ids[1],
+        "eight bytes resume"
+    );
+    assert_eq!(seen["published"]["correlationKey"], "from-node");
+    assert_eq!(seen["shipped"][0]["id"], "from-node");
+    assert_eq!(seen["shipped"][0]["replayId"], seen["published"]["replayId"]);
+    let shipped = &seen["shipped"][0]["payload"];
+    assert_eq!(
+        (&shipped["Order_Number__c"], &shipped["Weight__c"]),
+        (&json!("O-1"), &json!(2.5))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_publishes_subscribes_and_decodes() {
+    let home = home("python");
+    let python = home.join("bin/python");
+    let mut create = Command::new("python3");
+    create.args(["-m", "venv"]).arg(&home);
+    let mut install = Command::new(&python);
+    install
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(PYPI_PACKAGES);
+    if !installed(&home, "aiosfpubsub", vec![create, install]).await {
+        return;
+    }
+    let org = Org::start().await;
+    let given = json!({
+        "port": org.simulator.pubsub_address().port(),
+        "certificate": org.certificate_pem,
+        "access_token": org.simulator.issue_token(),
+        "instance_url": org.simulator.instance_url(),
+        "organization_id": org.simulator.organization_id(),
+        "changes": 2,
+    });
+    let seen = run(Command::new(python)
+        .arg(source("client.py"))
+        .arg(given.to_string()))
+    .await;
+
+    let (create, update) = (&seen["accounts"][0]["payload"], &seen["accounts"][1]["payload"]);
+    assert_eq!(create["ChangeEventHeader"]["commitNumber"], COMMIT_NUMBER);
+    assert_eq!(create["Name"], "Acme");
+    assert_eq!(create["BillingAddress"]["City"], "Ulm");
+    assert_eq!(
+        update["ChangeEventHeader"]["changedFields"],
+        json!(["0x800080", "5-0x01"])
+    );
+    assert_eq!(update["ChangeEventHeader"]["nulledFields"], json!(["0x80"]));
+    assert_eq!(
+        update["BillingAddress"],
+        json!({"Street": "2 Mill Lane", "City": null, "State": null,
+        "PostalCode": null, "Country": null, "StateCode": null, "CountryCode": null, "Latitude": null,
+        "Longitude": null, "GeocodeAccuracy": null})
+    );
+    let replay_id = seen["accounts"][1]["replay_id"].as_str().expect("text");
+    assert_eq!(replay_id, format!("{:016x}0000", org.replay_ids[1]));
+    assert_eq!(seen["published"]["correlation_key"], "from-python");
+    assert_eq!(seen["shipped"][0]["id"], "from-python");
+    assert_eq!(seen["shipped"][0]["replay_id"], seen["published"]["replay_id"]);
+    assert_eq!(seen["shipped"][0]["payload"]["Order_Number__c"], "O-2");
+}
+
+/// Beyond 2⁵³, and odd.
+const COMMIT_NUMBER: i64 = 9_007_199_254_740_993;
+const RECORDS: [&str; 2] = ["001SB0000000001AAA", "001SB0000000002AAA"];
+
+/// An org over TLS in which an account was created, and changed together with another one.
+struct Org {
+    simulator: Simulator,
+    certificate_pem: String,
+    replay_ids: [u64; 2],
+}
+
+impl Org {
+    async fn start() -> Self {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let signed = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let certificate_pem = signed.cert.pem();
+        let tls = TlsFiles {
+            certificate_pem: certificate_pem.clone(),
+            key_pem: signed.signing_key.serialize_pem(),
+        };
+        let settings = SimulatorSettings {
+            tls: Some(tls),
+            ..SimulatorSettings::default()
+        };
+        let simulator = Simulator::start(settings).await.expect("the org starts");
+        let mut create = Change::new("Account", ChangeType::Create)
+            .records([RECORDS[0]])
+            .field("Name", "Acme")
+            .field("NumberOfEmployees", 42)
+            .field("BillingAddress", json!({"City": "Ulm"}));
+        create.commit_number = Some(COMMIT_NUMBER);
+        let mut update = Change::new("Account", ChangeType::Update)
+            .records(RECORDS)
+            .field("BillingAddress", json!({"Street": "2 Mill Lane"}));
+        update.nulled = vec!["Phone".into()];
+        let replay_ids = [create, update].map(|change| {
+            let id = simulator.change(&change).expect("it fits the schema");
+            id.first_chunk()
+                .copied()
+                .map(u64::from_be_bytes)
+                .expect("ten bytes")
+        });
+        Self {
+            simulator,
+            certificate_pem,
+            replay_ids,
+        }
+    }
+}
+
+fn home(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("below the target directory");
+    target.join("foreign").join(name)
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/foreign")
+        .join(name)
+}
+
+/// Installs a package by its steps, unless it was before. `false`: skipped, and said so.
+async fn installed(home: &Path, package: &str, steps: Vec<Command>) -> bool {
+    let marker = home.join(".installed");
+    if marker.exists() {
+        return true;
+    }
+    std::fs::create_dir_all(home).expect("the target directory is writable");
+    for mut step in steps {
+        let output = timeout(
+            INSTALL_LIMIT,
+            step.kill_on_drop(true).stdin(Stdio::null()).output(),
+        )
+        .await;
+        let reason = match output {
+            Ok(Ok(output)) if output.status.success() => continue,
+            Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no end after {INSTALL_LIMIT:?}"),
+        };
+        let promised = std::env::var("SFBRIDGE_TESTS_PROMISED").unwrap_or_default();
+        assert!(
+            !promised.contains("foreign"),
+            "{package} was promised and cannot be installed: {reason}"
+        );
+        eprintln!("skipped: {package} cannot be installed here: {reason}");
+        return false;
+    }
+    std::fs::write(marker, package).expect("the target directory is writable");
+    true
+}
+
+/// Runs a client and reads the JSON line that it prints.
+async fn run(command: &mut Command) -> Json {
+    let output = command.kill_on_drop(true).stdin(Stdio::null()).output();
+    let output = timeout(RUN_LIMIT, output)
+        .await
+        .expect("the client ends")
+        .expect("the client runs");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    serde_json::from_str(out.lines().last().unwrap_or_default())
+        .unwrap_or_else(|_| panic!("no JSON: {out}\n{err}"))
+}
