@@ -3,5 +3,5 @@
 mod delivery;
 mod exactly_once;
 mod oracle;
-mod transactions;
 mod removed_route;
+mod transactions;
