@@ -5,6 +5,7 @@
 //! policy table decides: another run, a pause before it, or a halt. Nothing of an earlier run reaches a later
 //! one but the search for a refused record, so an event is written in exactly one committed transaction.
 
+mod account;
 mod begin;
 mod intake;
 mod run;
@@ -19,7 +20,7 @@ use super::dead_letter::PoisonCounter;
 use super::state::RouteStatus;
 use crate::config::{DeadLetterConfig, RouteConfig, ToKafkaConfig};
 use crate::error::{Action, ErrorKind, Failure, chain};
-use crate::kafka::{Connection, PositionStore, Refusal, Topics};
+use crate::kafka::{Connection, PositionStore, Refusal, Topics, WriteError};
 use crate::runtime::clock;
 use crate::runtime::retry::{Delays, RetryPolicy};
 use crate::runtime::shutdown::StopSignal;
@@ -80,6 +81,16 @@ struct Memory {
     search: CulpritSearch,
     /// As of the last commit: what was aborted comes again and counts then.
     poison: PoisonCounter,
+}
+
+impl RunEnd {
+    /// A failed write, with the events that its batch held.
+    fn of_write(error: WriteError, events: Vec<String>) -> Self {
+        match error {
+            WriteError::Refused(refusal) => Self::Refused { events, refusal },
+            WriteError::Aborted(failure) | WriteError::Lost(failure) => Self::Failed(failure),
+        }
+    }
 }
 
 impl From<Failure> for RunEnd {
