@@ -137,7 +137,11 @@ pub(super) fn failure(error: &KafkaError, object: &str) -> Failure {
     ) {
         return creation_failure(error);
     }
-    let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+    let code = match error {
+        // The library's own answer leaves these out.
+        KafkaError::AdminOp(code) => *code,
+        _ => error.rdkafka_error_code().unwrap_or(Code::Unknown),
+    };
     let kind = match error {
         KafkaError::Transaction(error) if error.txn_requires_abort() => ErrorKind::Abortable,
         KafkaError::Transaction(error) if error.is_fatal() => match kind(code) {
@@ -229,6 +233,15 @@ mod tests {
         assert!(!is_refusal(Code::NotEnoughReplicas));
         assert!(is_too_large(Code::MessageSizeTooLarge));
         assert!(!is_too_large(Code::InvalidTimestamp));
+    }
+
+    #[test]
+    fn an_administrative_answer_is_looked_up_like_any_other() {
+        let timed_out = failure(&KafkaError::AdminOp(Code::OperationTimedOut), "topic t");
+        assert_eq!(timed_out.kind, ErrorKind::Transient);
+        let denied = failure(&KafkaError::AdminOp(Code::TopicAuthorizationFailed), "topic t");
+        assert_eq!(denied.kind, ErrorKind::Denied);
+        assert!(denied.remedy.is_some());
     }
 
     #[test]
