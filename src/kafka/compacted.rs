@@ -238,6 +238,10 @@ impl Clients {
     /// Blocking. Reads from `next` (0: the beginning) to the end.
     fn read_to_end(&self, partition: i32, next: i64) -> Result<Found, Failure> {
         let consumer = self.committed.lock();
+        // A consumer that is given a partition whose leader it has not heard of looks again after 500 ms.
+        consumer
+            .fetch_metadata(Some(&self.topic), CALL_TIMEOUT)
+            .map_err(|error| self.failure(&error))?;
         let from = if next == 0 {
             Offset::Beginning
         } else {
