@@ -88,6 +88,7 @@ pub struct App {
     unknown_routes: Arc<parking_lot::Mutex<Vec<String>>>,
     /// Taken by [`App::run`].
     commands: Option<mpsc::Receiver<CommandRequest>>,
+    mock_cluster: bool,
     pub admin_address: std::net::SocketAddr,
     admin: Task<()>,
 }
@@ -138,9 +139,22 @@ impl App {
             statuses,
             unknown_routes,
             commands: Some(commands),
+            mock_cluster: false,
             admin_address,
             admin,
         })
+    }
+
+    /// The configured cluster is a mock of librdkafka in this process.
+    #[must_use]
+    pub fn on_mock_cluster(mut self) -> Self {
+        self.mock_cluster = true;
+        self
+    }
+
+    /// What each route does, as it changes.
+    pub fn routes(&self) -> Arc<[Arc<RouteStatus>]> {
+        Arc::clone(&self.statuses)
     }
 
     /// Runs until a signal comes, then drains.
@@ -175,6 +189,11 @@ impl App {
     async fn start(&self) -> Result<Bridge, Stopped> {
         let config = &self.config;
         let connection = Connection::new(config.kafka.clone(), &config.bridge.name);
+        let connection = if self.mock_cluster {
+            connection.to_mock()
+        } else {
+            connection
+        };
         self.reach_kafka(&connection).await?;
         let salesforce =
             Salesforce::new(&config.salesforce, self.metrics.clone()).map_err(|failure| Stopped {

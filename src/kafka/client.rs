@@ -27,6 +27,7 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Connection {
     config: Arc<KafkaConfig>,
     bridge: Arc<str>,
+    mock: bool,
 }
 
 /// Which records a reader is shown.
@@ -41,7 +42,20 @@ impl Connection {
         Self {
             config: Arc::new(config),
             bridge: bridge.into(),
+            mock: false,
         }
+    }
+
+    /// The same, to a mock cluster of librdkafka in this process. It answers no question about settings and
+    /// takes no request to make a topic; nobody else reaches it.
+    #[must_use]
+    pub fn to_mock(mut self) -> Self {
+        self.mock = true;
+        self
+    }
+
+    pub(super) const fn is_mock(&self) -> bool {
+        self.mock
     }
 
     pub fn config(&self) -> &KafkaConfig {

@@ -16,14 +16,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
 pub use view::Assignment;
 
 use self::member::Member;
 use self::view::{RouteNote, View};
-use super::client::{Connection, Isolation};
+use super::client::{CALL_TIMEOUT, Connection, Isolation, blocking};
 use super::compacted::CompactedReader;
 use super::error::{creation_failure, failure, thread_failure};
 use super::positions::{ensure_routes_topic, store};
@@ -60,24 +63,59 @@ impl Ownership {
     /// # Errors
     /// When the routes topic is missing or not as it must be, or the properties are wrong.
     pub async fn join(topics: &Topics, instance: &str) -> Result<Self, Failure> {
-        let connection = topics.connection().clone();
         let topic = ensure_routes_topic(topics).await?;
-        let partitions = TopicSpec::routes(connection.config()).partitions();
-        let (publish, assignment) = watch::channel(View::new(partitions).assignment());
-        let consumer: BaseConsumer<Member> = connection
-            .consumer(Isolation::Uncommitted)
+        if topics.connection().is_mock() {
+            return Self::alone(topics, topic).await;
+        }
+        let mut config = topics.connection().consumer(Isolation::Uncommitted);
+        config
             .set("group.protocol", "classic")
             .set("group.instance.id", instance_id(instance))
             .set("session.timeout.ms", SESSION_TIMEOUT_MS)
             .set("heartbeat.interval.ms", HEARTBEAT_MS)
-            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("partition.assignment.strategy", "cooperative-sticky");
+        Self::start(topics, topic, config, |consumer, topic, _| {
+            consumer.subscribe(&[topic])
+        })
+        .await
+    }
+
+    /// Takes every route at once and asks no group: no other instance can reach a mock cluster, and it makes a
+    /// group's first member wait three seconds for others.
+    async fn alone(topics: &Topics, topic: Arc<str>) -> Result<Self, Failure> {
+        let config = topics.connection().consumer(Isolation::Uncommitted);
+        Self::start(topics, topic, config, |consumer, topic, partitions| {
+            // The leaders must be known before the partitions are given, or they are looked for after 500 ms.
+            consumer.fetch_metadata(Some(topic), CALL_TIMEOUT)?;
+            let all = (0..partitions).map(|partition| ((topic.to_owned(), partition), Offset::Beginning));
+            let all = TopicPartitionList::from_topic_map(&all.collect())?;
+            consumer.context().give(0..partitions);
+            consumer.assign(&all)
+        })
+        .await
+    }
+
+    /// Starts the thread of a consumer that `place` has told what to read.
+    async fn start(
+        topics: &Topics,
+        topic: Arc<str>,
+        mut config: ClientConfig,
+        place: impl FnOnce(&BaseConsumer<Member>, &str, i32) -> KafkaResult<()> + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let connection = topics.connection().clone();
+        let partitions = TopicSpec::routes(connection.config()).partitions();
+        let (publish, assignment) = watch::channel(View::new(partitions).assignment());
+        let consumer: BaseConsumer<Member> = config
             .set("fetch.wait.max.ms", FETCH_WAIT_MS)
             .create_with_context(Member::new(View::new(partitions), publish))
             .map_err(|error| creation_failure(&error))?;
         let group = connection.group();
-        consumer
-            .subscribe(&[&topic])
-            .map_err(|error| failure(&error, &format!("group {group}")))?;
+        let (object, name) = (format!("group {group}"), topic.clone());
+        let consumer = blocking(move || match place(&consumer, &name, partitions) {
+            Ok(()) => Ok(consumer),
+            Err(error) => Err(failure(&error, &object)),
+        })
+        .await?;
         let stop = Arc::new(AtomicBool::new(false));
         std::thread::Builder::new()
             .name("kafka-ownership".to_owned())

@@ -36,6 +36,11 @@ impl Member {
         }
     }
 
+    /// Shares that no group has to give.
+    pub(super) fn give(&self, partitions: std::ops::Range<i32>) {
+        self.change(|view| partitions.for_each(|partition| view.give(partition)));
+    }
+
     fn change(&self, change: impl FnOnce(&mut View)) {
         let mut view = self.view.lock();
         change(&mut view);
