@@ -22,6 +22,7 @@ pub mod faults;
 mod generator;
 mod http;
 mod ids;
+mod journal;
 pub mod oauth;
 mod org;
 mod server;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::control::{Control, Emitted, Refused};
 pub use self::counters::{OrgCounts, TopicCounts};
 pub use self::http::control::HELP as CONTROL_HELP;
+pub use self::journal::{SentChange, SentContent, SentEvent};
 pub use self::org::Ungrouped;
 pub use self::org::change::{Change, ChangeType, OVERFLOW_RECORD_ID, PlatformEvent, RawEvent};
 pub use self::org::prepared::{TestEvents, test_record_id};
@@ -79,6 +81,14 @@ pub struct Simulator {
     pubsub: SocketAddr,
     http: SocketAddr,
     stopped: CancellationToken,
+    generator: Generator,
+}
+
+/// The two ends of the generator's life.
+#[derive(Debug)]
+struct Generator {
+    stop: CancellationToken,
+    ended: CancellationToken,
 }
 
 impl Simulator {
@@ -126,20 +136,33 @@ impl Simulator {
                 .emit_test_events(&events)
                 .map_err(|refused| StartError::Org(refused.0))?;
         }
+        let generator = Generator {
+            stop: stopped.child_token(),
+            ended: CancellationToken::new(),
+        };
         if settings.rate > 0.0 {
-            spawn(generator::run(
-                org.clone(),
-                settings.rate,
-                settings.seed,
-                stopped.clone(),
-            ));
+            let running = generator::run(org.clone(), settings.rate, settings.seed, generator.stop.clone());
+            let ended = generator.ended.clone().drop_guard();
+            spawn(async move {
+                running.await;
+                drop(ended);
+            });
+        } else {
+            generator.ended.cancel();
         }
         Ok(Self {
             control,
             pubsub,
             http,
             stopped,
+            generator,
         })
+    }
+
+    /// Ends the generator; when this returns, its last event is on the bus. The org goes on.
+    pub async fn stop_generator(&self) {
+        self.generator.stop.cancel();
+        self.generator.ended.cancelled().await;
     }
 
     pub fn pubsub_address(&self) -> SocketAddr {
