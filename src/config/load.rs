@@ -38,11 +38,20 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// Reads the file with the given environment. Relative paths in it are relative to the working directory.
 pub fn load_with(path: &Path, environment: &Environment) -> Result<Loaded, Problems> {
     let file = path.display().to_string();
-    let result = match std::fs::read(path) {
-        Ok(bytes) => parse(bytes, environment),
-        Err(error) => Err(vec![unreadable(&error)]),
-    };
-    match result {
+    match std::fs::read(path) {
+        Ok(bytes) => load_text(&file, bytes, environment),
+        Err(error) => Err(Problems::new(file, vec![unreadable(&error)])),
+    }
+}
+
+/// Reads what would stand in the file; `name` stands for its path in messages.
+pub fn load_text(
+    name: &str,
+    text: impl Into<Vec<u8>>,
+    environment: &Environment,
+) -> Result<Loaded, Problems> {
+    let file = name.to_owned();
+    match parse(text.into(), environment) {
         Ok((config, tree)) => Ok(Loaded { config, file, tree }),
         Err(problems) => Err(Problems::new(file, problems)),
     }

@@ -38,7 +38,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use environment::Environment;
-pub use load::{Loaded, example, load, load_with, schema};
+pub use load::{Loaded, example, load, load_text, load_with, schema};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 

@@ -57,39 +57,54 @@ pub enum Drain {
 /// How often a drain says what is left.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
-/// SIGTERM or SIGINT.
+/// SIGTERM or SIGINT; or, for a part that another one runs, that one's word.
 #[derive(Debug)]
-pub struct Signals(Option<Handlers>);
+pub struct Signals(Source);
 
 #[derive(Debug)]
-struct Handlers {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+enum Source {
+    System {
+        terminate: tokio::signal::unix::Signal,
+        interrupt: tokio::signal::unix::Signal,
+    },
+    /// `None` once it was heard: nobody says it twice.
+    Word(Option<StopSignal>),
 }
 
 impl Signals {
     /// # Errors
     /// When the operating system refuses the handlers.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self(Some(Handlers {
+        Ok(Self(Source::System {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-        })))
+        }))
+    }
+
+    /// One signal, when the stop is asked for, and never a second.
+    pub const fn of(stop: StopSignal) -> Self {
+        Self(Source::Word(Some(stop)))
     }
 
     /// For a process that has other things to do than the bridge, and ends it by dropping it: handlers stay
     /// installed for the life of a process, so that Ctrl-C would no longer end it.
     pub const fn never() -> Self {
-        Self(None)
+        Self(Source::Word(None))
     }
 
     pub async fn next(&mut self) {
-        let Some(Handlers { terminate, interrupt }) = &mut self.0 else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        match &mut self.0 {
+            Source::System { terminate, interrupt } => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            Source::Word(Some(stop)) => {
+                stop.stopped().await;
+                self.0 = Source::Word(None);
+            }
+            Source::Word(None) => std::future::pending().await,
         }
     }
 }
@@ -141,6 +156,16 @@ mod tests {
         assert!(signal.sleep(Duration::from_secs(5)).await);
         stop.stop();
         assert!(!signal.sleep(Duration::from_secs(3600)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_word_to_stop_is_one_signal_and_not_two() {
+        let (stop, signal) = stop_pair();
+        let mut signals = Signals::of(signal);
+        stop.stop();
+        signals.next().await;
+        let second = tokio::time::timeout(Duration::from_secs(3600), signals.next()).await;
+        assert!(second.is_err(), "a second signal cuts the drain off");
     }
 
     #[tokio::test]
