@@ -2,6 +2,7 @@
 //! documents go to stdout, complaints and logs to stderr.
 
 mod config;
+mod demo;
 mod run;
 pub mod simulate;
 
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Run the bridge: the daemon
     Run(run::Args),
+    /// See it work: a simulated org, an embedded Kafka, and a reader that counts what arrives
+    Demo(demo::Args),
     /// Run a simulated Salesforce org on loopback: lively data, and faults on demand
     Simulate(simulate::Args),
     /// Show the effective configuration, its schema or an example
@@ -61,6 +64,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match cli.command {
         Command::Run(arguments) => run::run(&arguments, &cli.config),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),
     }

@@ -9,6 +9,7 @@
 
 mod admin;
 mod config;
+mod demo;
 mod foreign_clients;
 mod kafka;
 mod support;
