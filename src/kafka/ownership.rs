@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 pub use view::Assignment;
 
-use self::member::Member;
+use self::member::{Member, Publish};
 use self::view::{RouteNote, View};
 use super::client::{Connection, Isolation};
 use super::compacted::CompactedReader;
@@ -64,26 +64,34 @@ impl Ownership {
         let topic = ensure_routes_topic(topics).await?;
         let partitions = TopicSpec::routes(connection.config()).partitions();
         let (publish, assignment) = watch::channel(View::new(partitions).assignment());
-        let consumer: BaseConsumer<Member> = connection
-            .consumer(Isolation::Uncommitted)
+        let group = connection.group();
+        let mut config = connection.consumer(Isolation::Uncommitted);
+        config
             .set("group.protocol", "classic")
             .set("group.instance.id", instance_id(instance))
             .set("session.timeout.ms", SESSION_TIMEOUT_MS)
             .set("heartbeat.interval.ms", HEARTBEAT_MS)
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("fetch.wait.max.ms", FETCH_WAIT_MS)
-            .create_with_context(Member::new(View::new(partitions), publish))
-            .map_err(|error| creation_failure(&error))?;
-        let group = connection.group();
-        consumer
-            .subscribe(&[&topic])
-            .map_err(|error| failure(&error, &format!("group {group}")))?;
+            .set("fetch.wait.max.ms", FETCH_WAIT_MS);
+        let join = {
+            let (topic, group) = (topic.clone(), group.clone());
+            move |publish: Publish| -> Result<BaseConsumer<Member>, Failure> {
+                let consumer: BaseConsumer<Member> = config
+                    .create_with_context(Member::new(View::new(partitions), publish))
+                    .map_err(|error| creation_failure(&error))?;
+                consumer
+                    .subscribe(&[&topic])
+                    .map_err(|error| failure(&error, &format!("group {group}")))?;
+                Ok(consumer)
+            }
+        };
+        let consumer = join(Arc::new(publish))?;
         let stop = Arc::new(AtomicBool::new(false));
         std::thread::Builder::new()
             .name("kafka-ownership".to_owned())
             .spawn({
                 let stop = stop.clone();
-                move || member::run(&consumer, &group, &stop)
+                move || member::keep(consumer, join, &group, &stop)
             })
             .map_err(|error| thread_failure("the group member").caused_by(error))?;
         Ok(Self {
