@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 pub use view::Assignment;
 
-use self::member::Member;
+use self::member::{Member, Publish};
 use self::view::{RouteNote, View};
 use super::client::{CALL_TIMEOUT, Connection, Isolation, blocking};
 use super::compacted::CompactedReader;
@@ -100,28 +100,31 @@ impl Ownership {
         topics: &Topics,
         topic: Arc<str>,
         mut config: ClientConfig,
-        place: impl FnOnce(&BaseConsumer<Member>, &str, i32) -> KafkaResult<()> + Send + 'static,
+        place: impl Fn(&BaseConsumer<Member>, &str, i32) -> KafkaResult<()> + Send + 'static,
     ) -> Result<Self, Failure> {
         let connection = topics.connection().clone();
+        let group = connection.group();
         let partitions = TopicSpec::routes(connection.config()).partitions();
         let (publish, assignment) = watch::channel(View::new(partitions).assignment());
-        let consumer: BaseConsumer<Member> = config
-            .set("fetch.wait.max.ms", FETCH_WAIT_MS)
-            .create_with_context(Member::new(View::new(partitions), publish))
-            .map_err(|error| creation_failure(&error))?;
-        let group = connection.group();
-        let (object, name) = (format!("group {group}"), topic.clone());
-        let consumer = blocking(move || match place(&consumer, &name, partitions) {
-            Ok(()) => Ok(consumer),
-            Err(error) => Err(failure(&error, &object)),
-        })
-        .await?;
+        config.set("fetch.wait.max.ms", FETCH_WAIT_MS);
+        let join = {
+            let (topic, group) = (topic.clone(), group.clone());
+            move |publish: Publish| -> Result<BaseConsumer<Member>, Failure> {
+                let consumer: BaseConsumer<Member> = config
+                    .create_with_context(Member::new(View::new(partitions), publish))
+                    .map_err(|error| creation_failure(&error))?;
+                place(&consumer, &topic, partitions)
+                    .map_err(|error| failure(&error, &format!("group {group}")))?;
+                Ok(consumer)
+            }
+        };
+        let (consumer, join) = blocking(move || Ok((join(Arc::new(publish))?, join))).await?;
         let stop = Arc::new(AtomicBool::new(false));
         std::thread::Builder::new()
             .name("kafka-ownership".to_owned())
             .spawn({
                 let stop = stop.clone();
-                move || member::run(&consumer, &group, &stop)
+                move || member::keep(consumer, join, &group, &stop)
             })
             .map_err(|error| thread_failure("the group member").caused_by(error))?;
         Ok(Self {

@@ -16,20 +16,36 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
 use super::view::{Assignment, RouteNote, View};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Failure};
 use crate::kafka::client::{log_error, log_line};
 use crate::kafka::error::failure;
 
 /// How soon the thread notices that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Before the group is joined anew: once is enough unless the brokers come and go.
+const REJOIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where assignments are shown.
+pub(super) type Publish = Arc<watch::Sender<Assignment>>;
+
 pub(super) struct Member {
     view: Mutex<View>,
-    publish: watch::Sender<Assignment>,
+    publish: Publish,
+}
+
+/// How a membership ended.
+enum End {
+    Stopped,
+    /// Fenced while the group had not (or no longer) decided: brokers that answer late take up a second request
+    /// to join of our own, and it fences the first one.
+    Overtaken,
+    /// The group will not have this member: a person must act.
+    Refused,
 }
 
 impl Member {
-    pub(super) fn new(view: View, publish: watch::Sender<Assignment>) -> Self {
+    pub(super) fn new(view: View, publish: Publish) -> Self {
         Self {
             view: Mutex::new(view),
             publish,
@@ -48,9 +64,43 @@ impl Member {
     }
 }
 
-/// Polls until told to stop, or until the group refuses this member for good. The consumer ends here too: a
-/// static member does not leave its group by that.
-pub(super) fn run(consumer: &BaseConsumer<Member>, group: &str, stop: &Arc<AtomicBool>) {
+/// Stays in the group until told to stop. What the group refuses for good stays shown until then. A consumer
+/// that ends does not leave the group: static members do not.
+pub(super) fn keep(
+    mut consumer: BaseConsumer<Member>,
+    join: impl Fn(Publish) -> Result<BaseConsumer<Member>, Failure>,
+    group: &str,
+    stop: &AtomicBool,
+) {
+    loop {
+        let end = run(&consumer, group, stop);
+        let publish = Arc::clone(&consumer.context().publish);
+        drop(consumer);
+        match end {
+            End::Stopped => return,
+            End::Overtaken => sleep(REJOIN_PAUSE, stop),
+            End::Refused => return sleep(Duration::MAX, stop),
+        }
+        tracing::info!(group, "joining the group anew");
+        consumer = match join(Arc::clone(&publish)) {
+            Ok(consumer) => consumer,
+            Err(failure) => {
+                publish.send_modify(|assignment| assignment.trouble = Some(Arc::new(failure)));
+                return sleep(Duration::MAX, stop);
+            }
+        };
+    }
+}
+
+fn sleep(time: Duration, stop: &AtomicBool) {
+    let mut slept = Duration::ZERO;
+    while slept < time && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(POLL);
+        slept += POLL;
+    }
+}
+
+fn run(consumer: &BaseConsumer<Member>, group: &str, stop: &AtomicBool) -> End {
     while !stop.load(Ordering::Relaxed) {
         let error = match consumer.poll(POLL) {
             None => continue,
@@ -75,9 +125,14 @@ pub(super) fn run(consumer: &BaseConsumer<Member>, group: &str, stop: &Arc<Atomi
             tracing::debug!(%error, group, "the group is out of reach");
             continue;
         }
-        tracing::warn!(why = %crate::error::chain(&failure), remedy = failure.remedy, "no routes can be assigned");
         let context = consumer.context();
         let mut view = context.view.lock();
+        let fenced = error.rdkafka_error_code() == Some(Code::FencedInstanceId);
+        if fatal && fenced && !view.is_decided() {
+            tracing::warn!(why = %crate::error::chain(&failure), "the membership was overtaken by a later request of this process");
+            return End::Overtaken;
+        }
+        tracing::warn!(why = %crate::error::chain(&failure), remedy = failure.remedy, "no routes can be assigned");
         if fatal {
             view.take_all();
         }
@@ -85,9 +140,10 @@ pub(super) fn run(consumer: &BaseConsumer<Member>, group: &str, stop: &Arc<Atomi
         assignment.trouble = Some(Arc::new(failure));
         context.publish.send_replace(assignment);
         if fatal {
-            return;
+            return End::Refused;
         }
     }
+    End::Stopped
 }
 
 fn take_note(member: &Member, message: &BorrowedMessage<'_>) {

@@ -92,6 +92,10 @@ impl View {
         self.membership = Membership::Decided;
     }
 
+    pub(super) fn is_decided(&self) -> bool {
+        self.membership == Membership::Decided
+    }
+
     pub(super) fn lose(&mut self) {
         self.membership = Membership::Lost;
     }
