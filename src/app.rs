@@ -86,7 +86,8 @@ pub struct App {
     metrics: Metrics,
     statuses: Arc<[Arc<RouteStatus>]>,
     unknown_routes: Arc<parking_lot::Mutex<Vec<String>>>,
-    commands: mpsc::Receiver<CommandRequest>,
+    /// Taken by [`App::run`].
+    commands: Option<mpsc::Receiver<CommandRequest>>,
     pub admin_address: std::net::SocketAddr,
     admin: Task<()>,
 }
@@ -136,7 +137,7 @@ impl App {
             metrics,
             statuses,
             unknown_routes,
-            commands,
+            commands: Some(commands),
             admin_address,
             admin,
         })
@@ -147,13 +148,17 @@ impl App {
     /// # Errors
     /// When the bridge cannot start; the exit code says why.
     pub async fn run(mut self, signals: &mut Signals) -> Result<Drain, Stopped> {
+        let Some(mut commands) = self.commands.take() else {
+            return Ok(Drain::Clean);
+        };
         let mut bridge = tokio::select! {
             bridge = self.start() => bridge?,
+            () = refuse(&mut commands) => return Ok(Drain::Clean),
             () = signals.next() => return Ok(Drain::Clean),
         };
         tracing::info!(bridge = %self.config.bridge.name, instance = %self.config.bridge.instance, routes = self.config.routes.len(), "bridge started");
         tokio::select! {
-            () = bridge.supervise(&mut self.commands) => {}
+            () = bridge.supervise(&mut commands) => {}
             () = signals.next() => {}
         }
         tracing::info!(
@@ -265,6 +270,15 @@ impl App {
             .collect();
         ownership.register(&routes).await?;
         Ok((Arc::new(positions), ownership))
+    }
+}
+
+/// Answers commands while there is nothing yet that could follow them; ends with the admin listener.
+async fn refuse(commands: &mut mpsc::Receiver<CommandRequest>) {
+    while let Some(request) = commands.recv().await {
+        let why = "the bridge is still starting: GET /api/routes says what it waits for".to_owned();
+        // A caller that went away does not need the answer.
+        let _ = request.answer.send(Err(why));
     }
 }
 
@@ -391,6 +405,7 @@ impl Bridge {
                 self.halted.remove(&route);
                 self.ownership.set_paused(&route, false).await
             }
+            RouteCommand::Forget => self.ownership.forget(&route).await,
             RouteCommand::Restart => {
                 self.halted.remove(&route);
                 self.running.stop(&route);

@@ -31,7 +31,7 @@ pub(super) async fn ready(State(state): State<AdminState>) -> (StatusCode, Json<
         .filter_map(|route| unready(route, now, silence_max_ms))
         .collect();
     reasons.extend(state.unknown_routes.lock().iter().map(|route| {
-        format!("route {route} was assigned to this instance, whose configuration does not have it: give every instance the same configuration")
+        format!("route {route} was assigned to this instance, whose configuration does not have it: give every instance the same configuration, or, if it was taken out for good, POST /api/routes/{route}/forget")
     }));
     let ready = reasons.is_empty();
     if state.token.is_some() {
@@ -58,7 +58,7 @@ fn unready(route: &RouteStatus, now_ms: i64, silence_max_ms: i64) -> Option<Stri
             Some(format!("route {} is halted: {why}{remedy}", route.name))
         }
         StateName::Paused => None,
-        _ if !route.runs_here() => None,
+        _ if route.runs_elsewhere() => None,
         _ => {
             let silent_ms = now_ms - route.last_answer_ms();
             (silent_ms > silence_max_ms).then(|| {
@@ -91,6 +91,16 @@ mod tests {
         let reason = unready(&route, now + TEN_MINUTES + 1000, TEN_MINUTES).unwrap();
         assert!(
             reason.contains("accounts") && reason.contains("601 s"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn a_route_that_the_group_never_assigned_is_named_too() {
+        let route = RouteStatus::new("accounts", "to_kafka", Metrics::new());
+        let reason = unready(&route, route.last_answer_ms() + TEN_MINUTES + 1, TEN_MINUTES).unwrap();
+        assert!(
+            reason.contains("accounts") && reason.contains("assign"),
             "{reason}"
         );
     }

@@ -8,6 +8,7 @@
 //! | `GET /api/routes` | every route with its state, position and counters |
 //! | `GET /api/routes/{name}` | one of them |
 //! | `POST /api/routes/{name}/pause`, `…/resume`, `…/restart` | 202; 404 for an unknown route |
+//! | `POST /api/routes/{name}/forget` | 202; for a route that was taken out of the configuration |
 
 mod access;
 mod health;
@@ -44,6 +45,8 @@ pub enum RouteCommand {
     Pause,
     Resume,
     Restart,
+    /// For a route that was taken out of the configuration: nobody misses it any more.
+    Forget,
 }
 
 /// A command on its way to the supervisor; the answer says why it could not be taken.

@@ -75,21 +75,25 @@ pub(super) async fn command(
     State(state): State<AdminState>,
     Path((name, command)): Path<(String, String)>,
 ) -> Response {
-    let command = match command.as_str() {
-        "pause" => RouteCommand::Pause,
-        "resume" => RouteCommand::Resume,
-        "restart" => RouteCommand::Restart,
-        other => {
-            let text = format!("no command {other:?}: pause, resume or restart");
+    let known = state.routes.iter().find(|route| *route.name == *name);
+    let command = match (command.as_str(), known) {
+        ("pause", Some(_)) => RouteCommand::Pause,
+        ("resume", Some(_)) => RouteCommand::Resume,
+        ("restart", Some(_)) => RouteCommand::Restart,
+        ("forget", None) if state.unknown_routes.lock().contains(&name) => RouteCommand::Forget,
+        ("forget", Some(_)) => {
+            let text = format!("route {name} is configured here: take it out of the configuration first");
+            return (StatusCode::CONFLICT, Json(json!({ "error": text }))).into_response();
+        }
+        ("pause" | "resume" | "restart" | "forget", None) => return unknown(&name),
+        (other, _) => {
+            let text = format!("no command {other:?}: pause, resume, restart or forget");
             return (StatusCode::NOT_FOUND, Json(json!({ "error": text }))).into_response();
         }
     };
-    let Some(route) = state.routes.iter().find(|route| *route.name == *name) else {
-        return unknown(&name);
-    };
     let (answer, answered) = oneshot::channel();
     let request = CommandRequest {
-        route: std::sync::Arc::clone(&route.name),
+        route: name.as_str().into(),
         command,
         answer,
     };
@@ -101,7 +105,10 @@ pub(super) async fn command(
             .into_response();
     }
     match answered.await {
-        Ok(Ok(())) => (StatusCode::ACCEPTED, Json(view(route))).into_response(),
+        Ok(Ok(())) => {
+            let now = known.map_or_else(|| json!({ "name": name }), |route| json!(view(route)));
+            (StatusCode::ACCEPTED, Json(now)).into_response()
+        }
         Ok(Err(why)) => (StatusCode::CONFLICT, Json(json!({ "error": why }))).into_response(),
         Err(_) => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -125,6 +125,18 @@ impl Ownership {
         store(&self.connection, vec![self.note(route, paused)]).await
     }
 
+    /// Removes what is noted about a route: no instance misses it any more.
+    ///
+    /// # Errors
+    /// When the brokers do not take the note.
+    pub async fn forget(&self, route: &str) -> Result<(), Failure> {
+        let tombstone = Record {
+            value: None,
+            ..self.note(route, false)
+        };
+        store(&self.connection, vec![tombstone]).await
+    }
+
     fn note(&self, route: &str, paused: bool) -> Record {
         let value = serde_json::to_vec(&RouteNote { paused }).unwrap_or_default();
         Record {

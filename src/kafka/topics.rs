@@ -107,6 +107,12 @@ impl Topics {
         self.0.record_bytes_max.lock().remove(topic);
     }
 
+    /// The same for every topic: after a failed write nothing that was known is certain.
+    pub fn forget_all(&self) {
+        self.0.partitions.lock().clear();
+        self.0.record_bytes_max.lock().clear();
+    }
+
     /// The largest record batch that the topic takes (after compression). Kafka's default where its
     /// configuration may not be read.
     ///

@@ -12,7 +12,6 @@ pub enum GapKind {
     Gap,
     /// A GAP_OVERFLOW event: so many changes that Salesforce stopped naming them.
     Overflow,
-    SkippedByOperator,
     /// An event whose dead letter had to leave its value out.
     TooLarge,
 }
@@ -23,7 +22,6 @@ impl GapKind {
             Self::LostPosition => "lost_position",
             Self::Gap => "gap",
             Self::Overflow => "overflow",
-            Self::SkippedByOperator => "skipped_by_operator",
             Self::TooLarge => "too_large",
         }
     }

@@ -173,7 +173,7 @@ impl RouteStatus {
         );
         if quiet(name) && quiet(shown) {
             tracing::debug!(route = %self.name, state = name.as_str(), "route state");
-        } else if !same {
+        } else if !same && name != StateName::Halted {
             tracing::info!(route = %self.name, state = name.as_str(), why = why.as_deref(), remedy = remedy.as_deref(), "route state");
         }
         let since = if inner.state.name == name {
@@ -253,6 +253,10 @@ impl RouteStatus {
             None,
             None,
         );
+    }
+
+    pub fn runs_elsewhere(&self) -> bool {
+        self.inner.lock().assignment == Assignment::Elsewhere
     }
 
     pub fn runs_here(&self) -> bool {

@@ -21,6 +21,10 @@ use crate::kafka::record::Record;
 /// failures (a missing right) have no such record.
 const REPORTS_FOLLOW_WITHIN: Duration = Duration::from_millis(100);
 
+/// A zero-time poll serves one event, and says not whether there was one; reports come by batch and partition.
+/// Polling an empty queue costs less than a microsecond.
+const EVENTS_A_LOOK: usize = 16;
+
 pub(super) struct Transaction<'a> {
     pub(super) producer: &'a BaseProducer<Deliveries>,
     /// What messages call the producer.
@@ -214,9 +218,11 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Serves what librdkafka has queued: delivery reports, log lines, token requests. One event a call.
+    /// Serves what librdkafka has queued: delivery reports, log lines, token requests.
     fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
+        for _ in 0..EVENTS_A_LOOK {
+            self.producer.poll(Duration::ZERO);
+        }
     }
 
     /// The first fatal error is the cause; what a later call says is mostly a consequence.

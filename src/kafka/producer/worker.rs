@@ -18,6 +18,8 @@ use crate::kafka::record::Record;
 /// How often an idle producer's log lines and token requests are served: two hundred of them wake the
 /// machine two hundred times a second.
 const IDLE_SERVE_EVERY: Duration = Duration::from_secs(1);
+/// More than librdkafka has to say in a second; an end, should it count something else.
+const IDLE_EVENTS_MAX: usize = 1000;
 /// The longest single blocking call. Between two of them log lines and token requests are served.
 pub(super) const SLICE: Duration = Duration::from_secs(1);
 /// How long `init_transactions` may take: longer than an election of a coordinator, and than the end of a
@@ -67,7 +69,7 @@ impl Worker {
                         return;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => producer.poll(Duration::ZERO),
+                Err(RecvTimeoutError::Timeout) => serve_idle(&producer),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -111,5 +113,15 @@ impl Worker {
         Ok(Written {
             took: started.elapsed(),
         })
+    }
+}
+
+/// Between two writes no record is in flight: all that is counted are queued events.
+fn serve_idle(producer: &BaseProducer<Deliveries>) {
+    for _ in 0..IDLE_EVENTS_MAX {
+        if producer.in_flight_count() == 0 {
+            return;
+        }
+        producer.poll(Duration::ZERO);
     }
 }

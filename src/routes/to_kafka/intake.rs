@@ -119,8 +119,10 @@ impl Intake {
             Err(dead) => Err(dead),
         };
         let ids = match &decoded {
-            Ok(decoded) => ce_ids(&event.event_id, decoded),
-            Err(_) => vec![undecoded_id(event)],
+            Ok(decoded) if decoded.header().is_some() || !event.event_id.is_empty() => {
+                ce_ids(&event.event_id, decoded)
+            }
+            _ => vec![own_id(event)],
         };
         let bytes_before = batch.tally.bytes;
         let time_ms = decoded.as_ref().ok().and_then(DecodedEvent::event_time_ms);
@@ -362,8 +364,8 @@ fn value_bytes(records: &[Record]) -> u64 {
         .sum()
 }
 
-/// An event that does not decode is recognised by its own id, or by its place and bytes where it has none.
-fn undecoded_id(event: &ReceivedEvent) -> String {
+/// What recognises an event that names no change: its own id, or its place and bytes where it has none.
+fn own_id(event: &ReceivedEvent) -> String {
     if event.event_id.is_empty() {
         let digest = Sha256::digest(&event.payload);
         format!("{}/{}", hex::encode(&event.replay_id), hex::encode(&digest[..16]))

@@ -94,6 +94,7 @@ impl ToKafkaRoute {
             if self.committed_batches() > progress_before {
                 delays.reset();
             }
+            self.shared.topics.forget_all();
             let failure = match end {
                 RunEnd::Stopped => return RouteEnd::Stopped,
                 RunEnd::Halted(failure) => return self.halt(&chain(&failure), failure.remedy.as_deref()),
@@ -155,8 +156,7 @@ impl ToKafkaRoute {
     }
 
     fn halt(&self, why: &str, remedy: Option<&str>) -> RouteEnd {
-        self.status
-            .halted(&format!("route {}: {why}", self.config.name), remedy);
+        self.status.halted(why, remedy);
         RouteEnd::Halted
     }
 
