@@ -327,8 +327,8 @@ impl Bridge {
                 self.halted.remove(name);
                 match &assignment.trouble {
                     Some(trouble) => status.waiting(&chain(&**trouble), trouble.remedy.as_deref(), None),
+                    None if assignment.is_elsewhere(name) => status.assigned_elsewhere(),
                     // Before the group has decided, the route is still starting.
-                    None if assignment.owned_count() > 0 || status.runs_here() => status.assigned_elsewhere(),
                     None => {}
                 }
             } else if paused {

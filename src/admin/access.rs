@@ -1,6 +1,7 @@
-//! Who may ask. With a token: whoever has it. Without one (loopback only): anybody on this machine, but no web
-//! page in their browser: a request needs a loopback `Host`, a same-origin `Origin` if it has one, and a POST
-//! the header `X-Sfbridge: 1`, which a page cannot set across origins without a preflight that we never answer.
+//! Who may ask. With a token: whoever has it, and everybody for `/live` and `/ready`. Without one (loopback
+//! only): anybody on this machine, but no web page in their browser: a request needs a loopback `Host`, a
+//! same-origin `Origin` if it has one, and a POST the header `X-Sfbridge: 1`, which a page cannot set across
+//! origins without a preflight that we never answer.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -12,6 +13,7 @@ use super::AdminState;
 
 pub(super) async fn guard(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     let verdict = match &state.token {
+        Some(_) if matches!(request.uri().path(), "/live" | "/ready") => Ok(()),
         Some(token) => with_token(request.headers(), token.expose()),
         None => without_token(request.method(), request.headers()),
     };

@@ -93,9 +93,9 @@ fn router(state: AdminState) -> Router {
         .route("/api/routes", get(routes::list))
         .route("/api/routes/{name}", get(routes::one))
         .route("/api/routes/{name}/{command}", post(routes::command))
-        .layer(middleware::from_fn_with_state(state.clone(), access::guard))
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
+        .layer(middleware::from_fn_with_state(state.clone(), access::guard))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
 }

@@ -64,7 +64,7 @@ pub fn from_salesforce(
 }
 
 /// Counts dead letters in a row. The n-th is still stored, then the route halts: something is wrong with all.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct PoisonCounter {
     max_consecutive: u32,
     in_a_row: u32,

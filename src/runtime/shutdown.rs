@@ -59,7 +59,10 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// SIGTERM or SIGINT.
 #[derive(Debug)]
-pub struct Signals {
+pub struct Signals(Option<Handlers>);
+
+#[derive(Debug)]
+struct Handlers {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
@@ -68,16 +71,25 @@ impl Signals {
     /// # Errors
     /// When the operating system refuses the handlers.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self {
+        Ok(Self(Some(Handlers {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-        })
+        })))
+    }
+
+    /// For a process that has other things to do than the bridge, and ends it by dropping it: handlers stay
+    /// installed for the life of a process, so that Ctrl-C would no longer end it.
+    pub const fn never() -> Self {
+        Self(None)
     }
 
     pub async fn next(&mut self) {
+        let Some(Handlers { terminate, interrupt }) = &mut self.0 else {
+            return std::future::pending().await;
+        };
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
     }
 }

@@ -38,7 +38,7 @@ impl<T: Send + 'static> Supervisor<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let (stop, signal) = stop_pair();
-        let future = make(signal).instrument(tracing::info_span!("route", name = %name));
+        let future = make(signal).instrument(tracing::info_span!("route", route = %name));
         let id = self.tasks.spawn(future).id();
         self.running.insert(Arc::clone(name), (id, stop));
     }

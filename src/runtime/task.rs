@@ -35,5 +35,7 @@ pub fn spawn<T: Send + 'static>(
     name: &'static str,
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
-    Task(tokio::spawn(future.instrument(tracing::info_span!("task", name))))
+    Task(tokio::spawn(
+        future.instrument(tracing::info_span!("task", task = name)),
+    ))
 }

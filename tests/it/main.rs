@@ -7,6 +7,7 @@
     reason = "a test binary has no outside; a test may fail by panicking, and prints what it saw"
 )]
 
+mod admin;
 mod config;
 mod foreign_clients;
 mod kafka;

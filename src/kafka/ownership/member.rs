@@ -125,7 +125,10 @@ impl ConsumerContext for Member {
             .collect();
         let answer = if Code::from(what) == Code::AssignPartitions {
             tracing::info!(count = numbers.len(), "shares of the routes given");
-            self.change(|view| numbers.iter().for_each(|number| view.give(*number)));
+            self.change(|view| {
+                view.decided();
+                numbers.iter().for_each(|number| view.give(*number));
+            });
             // The notes are read from the beginning each time: no offset is kept in the group.
             partitions
                 .set_all_offsets(Offset::Beginning)
@@ -133,7 +136,12 @@ impl ConsumerContext for Member {
         } else {
             let lost = consumer.assignment_lost();
             tracing::info!(count = numbers.len(), lost, "shares of the routes taken");
-            self.change(|view| numbers.iter().for_each(|number| view.take(*number)));
+            self.change(|view| {
+                if lost {
+                    view.lose();
+                }
+                numbers.iter().for_each(|number| view.take(*number));
+            });
             consumer.incremental_unassign(partitions)
         };
         if let Err(error) = answer {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::Failure;
+use crate::error::{ErrorKind, Failure};
 use crate::kafka::record::partition_of;
 
 /// What is noted about a route in the routes topic.
@@ -20,6 +20,10 @@ pub(super) struct RouteNote {
 pub struct Assignment {
     partitions: i32,
     owned: BTreeSet<i32>,
+    /// Owned ones, and those whose notes are still being read.
+    given: BTreeSet<i32>,
+    /// Whether the group has said who holds what.
+    decided: bool,
     noted: BTreeMap<String, RouteNote>,
     /// Why this instance cannot hold any route, when it cannot.
     pub trouble: Option<Arc<Failure>>,
@@ -29,6 +33,11 @@ impl Assignment {
     /// Whether the route is this instance's to run. `false` until the group has decided.
     pub fn owns(&self, route: &str) -> bool {
         self.owned.contains(&partition_of(route, self.partitions))
+    }
+
+    /// Whether the group gave the route to another instance.
+    pub fn is_elsewhere(&self, route: &str) -> bool {
+        self.decided && !self.given.contains(&partition_of(route, self.partitions))
     }
 
     /// Whether a person has paused the route. Known for owned routes only.
@@ -52,6 +61,15 @@ impl Assignment {
 pub(super) struct View {
     partitions: i32,
     given: BTreeMap<i32, Given>,
+    membership: Membership,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Membership {
+    Undecided,
+    Decided,
+    /// It ran out because no broker answered: nobody has said that another instance took over.
+    Lost,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +83,17 @@ impl View {
         Self {
             partitions,
             given: BTreeMap::new(),
+            membership: Membership::Undecided,
         }
+    }
+
+    /// The group has decided, whatever it gives.
+    pub(super) fn decided(&mut self) {
+        self.membership = Membership::Decided;
+    }
+
+    pub(super) fn lose(&mut self) {
+        self.membership = Membership::Lost;
     }
 
     pub(super) fn give(&mut self, partition: i32) {
@@ -103,7 +131,13 @@ impl View {
             partitions: self.partitions,
             owned: owned().map(|(partition, _)| *partition).collect(),
             noted: owned().flat_map(|(_, given)| given.noted.clone()).collect(),
-            trouble: None,
+            given: self.given.keys().copied().collect(),
+            decided: self.membership == Membership::Decided,
+            trouble: (self.membership == Membership::Lost).then(|| {
+                let message =
+                    "Kafka has not answered the bridge's group for too long: its routes wait until it does";
+                Arc::new(Failure::new(ErrorKind::Transient, message))
+            }),
         }
     }
 }
@@ -142,6 +176,25 @@ mod tests {
         assert!(!view.assignment().owns("r"));
         view.read_to_end(partition);
         assert!(view.assignment().owns("r") && !view.assignment().is_paused("r"));
+    }
+
+    #[test]
+    fn a_route_is_elsewhere_only_when_the_group_has_said_so() {
+        let mut view = View::new(1);
+        assert!(!view.assignment().is_elsewhere("r"), "undecided");
+        view.decided();
+        assert!(view.assignment().is_elsewhere("r"));
+        view.give(0);
+        assert!(
+            !view.assignment().is_elsewhere("r"),
+            "ours, once its notes are read"
+        );
+        view.lose();
+        view.take(0);
+        assert!(!view.assignment().is_elsewhere("r"), "nobody has answered");
+        assert!(view.assignment().trouble.is_some());
+        view.decided();
+        assert!(view.assignment().is_elsewhere("r") && view.assignment().trouble.is_none());
     }
 
     #[test]

@@ -17,7 +17,6 @@ use crate::runtime::clock;
 use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::auth::Session;
 use crate::salesforce::pubsub::Start;
-use crate::telemetry::metrics::KindLabels;
 
 /// What a run needs to stream.
 pub(super) struct Beginning {
@@ -203,7 +202,7 @@ impl ToKafkaRoute {
         producer
             .write(report.into_iter().collect(), record)
             .await
-            .map_err(super::run::write_end)?;
+            .map_err(|error| RunEnd::of_write(error, Vec::new()))?;
         self.status.positioned(position.view(), clock::now_ms());
         Ok(())
     }
@@ -240,17 +239,5 @@ impl ToKafkaRoute {
             headers: vec![header("content-type", Bytes::from_static(b"application/json"))],
             timestamp_ms: clock::now_ms(),
         })
-    }
-
-    pub(super) fn count_gap(&self, kind: GapKind) {
-        self.status
-            .counters
-            .gaps
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let labels = KindLabels {
-            route: Arc::clone(&self.status.name),
-            kind: kind.name().into(),
-        };
-        self.shared.metrics.gaps.get_or_create(&labels).inc();
     }
 }

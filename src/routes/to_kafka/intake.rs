@@ -36,6 +36,8 @@ pub(super) struct Batch {
     /// Times of the delivered events, for the end-to-end histogram.
     pub(super) event_times_ms: Vec<i64>,
     pub(super) tally: Tally,
+    /// Reported in it.
+    pub(super) gaps: Vec<GapKind>,
     /// Received events and payload bytes that the batch answers for: given back to the stream's credits.
     pub(super) taken_events: u64,
     pub(super) taken_bytes: u64,
@@ -43,6 +45,8 @@ pub(super) struct Batch {
     pub(super) halts: bool,
     /// It ends after an event that must stand alone.
     pub(super) sealed: bool,
+    /// Dead letters in a row, once it is committed.
+    pub(super) poison: PoisonCounter,
 }
 
 /// What becomes of the events of one transaction.
@@ -90,18 +94,27 @@ impl Dead {
 }
 
 impl Intake {
-    pub(super) fn new(route: &ToKafkaRoute, session: &Session, resume: Resume) -> Self {
+    pub(super) fn new(
+        route: &ToKafkaRoute,
+        session: &Session,
+        resume: Resume,
+        poison: PoisonCounter,
+    ) -> Self {
         Self {
             tracker: Tracker::new(resume.replay_id.clone(), resume.after.clone()),
             resume,
             outputs: Outputs::new(&route.config.name, &route.flow.to),
-            poison: PoisonCounter::new(route.config.dead_letter.max_consecutive),
+            poison,
             dead_letter_topic: route.config.dead_letter.topic.as_str().into(),
             source: Bytes::from(format!("//{}{}", session.my_domain_host(), route.flow.from.topic)),
             route: Bytes::copy_from_slice(route.config.name.as_bytes()),
             times: TimeText::default(),
             schema: None,
         }
+    }
+
+    pub(super) const fn poison(&self) -> PoisonCounter {
+        self.poison
     }
 
     /// Takes one event into the batch. After an error nothing of it is in the batch.
@@ -245,7 +258,7 @@ impl Intake {
                     batch
                         .records
                         .push(until_done(route, stop, || route.gap_record(report)).await?);
-                    route.count_gap(report.kind);
+                    batch.gaps.push(report.kind);
                 }
                 batch.tally.written += records.len() as u64;
                 batch.tally.bytes += value_bytes(&records);
@@ -329,7 +342,7 @@ impl Intake {
             batch
                 .records
                 .push(until_done(route, stop, || route.gap_record(&report)).await?);
-            route.count_gap(GapKind::TooLarge);
+            batch.gaps.push(GapKind::TooLarge);
         }
         tracing::warn!(route = %route.config.name, replay_id = hex::encode(&event.replay_id), error = %dead.reason.error, "dead letter");
         let replay_id = headers.replay_id.clone();

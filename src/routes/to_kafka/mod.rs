@@ -5,6 +5,7 @@
 //! policy table decides: another run, a pause before it, or a halt. Nothing of an earlier run reaches a later
 //! one but the search for a refused record, so an event is written in exactly one committed transaction.
 
+mod account;
 mod begin;
 mod intake;
 mod run;
@@ -15,10 +16,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::culprit::{CulpritSearch, Verdict};
+use super::dead_letter::PoisonCounter;
 use super::state::RouteStatus;
 use crate::config::{DeadLetterConfig, RouteConfig, ToKafkaConfig};
 use crate::error::{Action, ErrorKind, Failure, chain};
-use crate::kafka::{Connection, PositionStore, Refusal, Topics};
+use crate::kafka::{Connection, PositionStore, Refusal, Topics, WriteError};
 use crate::runtime::clock;
 use crate::runtime::retry::{Delays, RetryPolicy};
 use crate::runtime::shutdown::StopSignal;
@@ -74,6 +76,23 @@ enum RunEnd {
     TooManyDeadLetters,
 }
 
+/// What one run leaves to the next.
+struct Memory {
+    search: CulpritSearch,
+    /// As of the last commit: what was aborted comes again and counts then.
+    poison: PoisonCounter,
+}
+
+impl RunEnd {
+    /// A failed write, with the events that its batch held.
+    fn of_write(error: WriteError, events: Vec<String>) -> Self {
+        match error {
+            WriteError::Refused(refusal) => Self::Refused { events, refusal },
+            WriteError::Aborted(failure) | WriteError::Lost(failure) => Self::Failed(failure),
+        }
+    }
+}
+
 impl From<Failure> for RunEnd {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
@@ -83,14 +102,17 @@ impl From<Failure> for RunEnd {
 impl ToKafkaRoute {
     /// Runs the route until it is stopped or halts.
     pub async fn run(self, mut stop: StopSignal) -> RouteEnd {
-        let mut search = CulpritSearch::default();
+        let mut memory = Memory {
+            search: CulpritSearch::default(),
+            poison: PoisonCounter::new(self.config.dead_letter.max_consecutive),
+        };
         let mut delays = Pauses::new();
         let mut fenced: Vec<Instant> = Vec::new();
         // Why Salesforce does not accept the stored position, for the next run to answer.
         let mut lost: Option<String> = None;
         loop {
             let progress_before = self.committed_batches();
-            let end = self.one_run(lost.take(), &mut search, &mut stop).await;
+            let end = self.one_run(lost.take(), &mut memory, &mut stop).await;
             if self.committed_batches() > progress_before {
                 delays.reset();
             }
@@ -101,7 +123,7 @@ impl ToKafkaRoute {
                 RunEnd::TooManyDeadLetters => return self.halt_poisoned(),
                 RunEnd::Refused { events, refusal } => {
                     let reason = format!("topic {} refuses the record: {}", refusal.topic, refusal.reason);
-                    match search.refused(&events, &reason, refusal.too_large) {
+                    match memory.search.refused(&events, &reason, refusal.too_large) {
                         Verdict::Again => continue,
                         Verdict::Halt(why) => {
                             return self
@@ -114,7 +136,7 @@ impl ToKafkaRoute {
             let pause = match failure.action() {
                 Action::Retry | Action::Refresh => delays.transient.next(failure.retry_after),
                 Action::Wait => delays.throttled.next(failure.retry_after),
-                Action::AbortAndReread => match search.aborted(&chain(&failure)) {
+                Action::AbortAndReread => match memory.search.aborted(&chain(&failure)) {
                     Verdict::Again => delays.transient.next(None),
                     Verdict::Halt(why) => return self.halt(&why, failure.remedy.as_deref()),
                 },
@@ -156,7 +178,12 @@ impl ToKafkaRoute {
     }
 
     fn halt(&self, why: &str, remedy: Option<&str>) -> RouteEnd {
-        self.status.halted(why, remedy);
+        let restart = || {
+            let route = &self.config.name;
+            format!("mend the cause, then restart the route: POST /api/routes/{route}/restart")
+        };
+        self.status
+            .halted(why, Some(&remedy.map_or_else(restart, str::to_owned)));
         RouteEnd::Halted
     }
 

@@ -16,18 +16,15 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::begin::Beginning;
-use super::intake::{Batch, Intake, Tally};
-use super::{RunEnd, ToKafkaRoute, unknown};
+use super::intake::{Batch, Intake};
+use super::{Memory, RunEnd, ToKafkaRoute, unknown};
 use crate::kafka::{RouteProducer, WriteError, Written};
 use crate::routes::batch::{BatchAction, BatchPolicy};
-use crate::routes::culprit::{CulpritSearch, Cut};
+use crate::routes::culprit::Cut;
 use crate::routes::position::Position;
-use crate::routes::state::StateName;
-use crate::runtime::clock;
 use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::auth::Session;
-use crate::salesforce::pubsub::{Item, ReceivedEvent, StreamStatus, SubscribeOptions, Subscription};
-use crate::telemetry::metrics::{KindLabels, OutcomeLabels, RouteLabel};
+use crate::salesforce::pubsub::{Item, ReceivedEvent, SubscribeOptions, Subscription};
 
 /// Received and not yet committed events may fill this many transactions: one that commits, one that is being
 /// filled meanwhile.
@@ -40,11 +37,11 @@ const IDLE_AFTER: Duration = Duration::from_secs(10);
 type Write = Pin<Box<dyn Future<Output = (RouteProducer, Result<Written, WriteError>)> + Send>>;
 
 /// A transaction on its way.
-struct InFlight {
+pub(super) struct InFlight {
     write: Write,
-    batch: Batch,
-    position: Position,
-    began: Instant,
+    pub(super) batch: Batch,
+    pub(super) position: Position,
+    pub(super) began: Instant,
 }
 
 impl ToKafkaRoute {
@@ -52,22 +49,17 @@ impl ToKafkaRoute {
     pub(super) async fn one_run(
         &self,
         lost: Option<String>,
-        search: &mut CulpritSearch,
+        memory: &mut Memory,
         stop: &mut StopSignal,
     ) -> RunEnd {
         self.status.counters.in_hand.store(0, Ordering::Relaxed);
         match self.begin(lost, stop).await {
-            Ok(beginning) => self.stream(beginning, search, stop).await,
+            Ok(beginning) => self.stream(beginning, memory, stop).await,
             Err(end) => end,
         }
     }
 
-    async fn stream(
-        &self,
-        beginning: Beginning,
-        search: &mut CulpritSearch,
-        stop: &mut StopSignal,
-    ) -> RunEnd {
+    async fn stream(&self, beginning: Beginning, memory: &mut Memory, stop: &mut StopSignal) -> RunEnd {
         let Beginning {
             producer,
             session,
@@ -88,7 +80,7 @@ impl ToKafkaRoute {
             },
             self.shared.metrics.clone(),
         );
-        let mut intake = Intake::new(self, &session, resume);
+        let mut intake = Intake::new(self, &session, resume, memory.poison);
         let mut status = subscription.status();
         let mut waiting: VecDeque<ReceivedEvent> = VecDeque::new();
         let mut policy = BatchPolicy::new(commit);
@@ -105,12 +97,12 @@ impl ToKafkaRoute {
                     filling_since = Instant::now();
                 }
                 if let Err(end) = intake
-                    .take(self, &event, &mut batch, &mut policy, search, stop)
+                    .take(self, &event, &mut batch, &mut policy, &memory.search, stop)
                     .await
                 {
-                    return self.close(end, in_flight, search).await;
+                    return self.close(end, in_flight, memory).await;
                 }
-                batch.sealed |= search.cut() == Cut::Single && !batch.events.is_empty();
+                batch.sealed |= memory.search.cut() == Cut::Single && !batch.events.is_empty();
             }
             // 2. Commit it, unless the last one is still on its way.
             let mut linger = Duration::MAX;
@@ -141,17 +133,17 @@ impl ToKafkaRoute {
                 () = stop.stopped() => {
                     self.status.draining();
                     drop(subscription);
-                    return self.drain(&session, &intake, (producer, in_flight), batch, &policy, search).await;
+                    return self.drain(&session, &intake, (producer, in_flight), batch, &policy, memory).await;
                 }
                 (idle, result) = committed(&mut in_flight), if in_flight.is_some() => {
                     producer = Some(idle);
                     let Some(done) = in_flight.take() else { continue };
                     if let Err(error) = result {
-                        return self.refused_or_failed(error, done.batch);
+                        return RunEnd::of_write(error, done.batch.events);
                     }
                     subscription.release(done.batch.taken_events, done.batch.taken_bytes);
                     let halts = done.batch.halts;
-                    self.account(done, search);
+                    self.account(done, memory);
                     if halts {
                         return RunEnd::TooManyDeadLetters;
                     }
@@ -168,8 +160,8 @@ impl ToKafkaRoute {
                         intake.keep_alive(&replay_id);
                         policy.touch();
                     }
-                    Some(Err(failure)) => return self.close(failure.into(), in_flight, search).await,
-                    None => return self.close(unknown("the event stream ended without a reason").into(), in_flight, search).await,
+                    Some(Err(failure)) => return self.close(failure.into(), in_flight, memory).await,
+                    None => return self.close(unknown("the event stream ended without a reason").into(), in_flight, memory).await,
                 },
                 changed = status.changed() => {
                     // The subscription is still here, so is its status.
@@ -200,6 +192,7 @@ impl ToKafkaRoute {
             .positions
             .record(&self.config.name, Bytes::from(position.to_json()));
         let records = std::mem::take(&mut batch.records);
+        batch.poison = intake.poison();
         let write = Box::pin(async move {
             let outcome = producer.write(records, record).await;
             (producer, outcome)
@@ -220,11 +213,11 @@ impl ToKafkaRoute {
         (idle, in_flight): (Option<RouteProducer>, Option<InFlight>),
         batch: Batch,
         policy: &BatchPolicy,
-        search: &mut CulpritSearch,
+        memory: &mut Memory,
     ) -> RunEnd {
         let producer = match in_flight {
             None => idle,
-            Some(last) => match self.finish(last, search).await {
+            Some(last) => match self.finish(last, memory).await {
                 Ok(producer) => Some(producer),
                 // Its events come again at the next start, with the batch's.
                 Err(end) => return end,
@@ -234,147 +227,25 @@ impl ToKafkaRoute {
             return RunEnd::Stopped;
         };
         let last = self.send(producer, session, intake, batch);
-        self.close(RunEnd::Stopped, Some(last), search).await
+        self.close(RunEnd::Stopped, Some(last), memory).await
     }
 
     /// Ends the run with `end`, once the transaction on its way is through; its failure is more urgent.
-    async fn close(&self, end: RunEnd, in_flight: Option<InFlight>, search: &mut CulpritSearch) -> RunEnd {
+    async fn close(&self, end: RunEnd, in_flight: Option<InFlight>, memory: &mut Memory) -> RunEnd {
         match in_flight {
             None => end,
-            Some(last) => self.finish(last, search).await.err().unwrap_or(end),
+            Some(last) => self.finish(last, memory).await.err().unwrap_or(end),
         }
     }
 
-    async fn finish(&self, mut last: InFlight, search: &mut CulpritSearch) -> Result<RouteProducer, RunEnd> {
+    async fn finish(&self, mut last: InFlight, memory: &mut Memory) -> Result<RouteProducer, RunEnd> {
         let (producer, outcome) = last.write.as_mut().await;
         match outcome {
             Ok(_) => {
-                self.account(last, search);
+                self.account(last, memory);
                 Ok(producer)
             }
-            Err(error) => Err(self.refused_or_failed(error, last.batch)),
-        }
-    }
-
-    fn refused_or_failed(&self, error: WriteError, batch: Batch) -> RunEnd {
-        match error {
-            WriteError::Refused(refusal) => RunEnd::Refused {
-                events: batch.events,
-                refusal,
-            },
-            WriteError::Aborted(failure) | WriteError::Lost(failure) => RunEnd::Failed(failure),
-        }
-    }
-
-    /// A transaction is through: counters, metrics, and the position that `/api/routes` shows.
-    fn account(&self, done: InFlight, search: &mut CulpritSearch) {
-        let now_ms = clock::now_ms();
-        let InFlight {
-            batch,
-            position,
-            began,
-            ..
-        } = done;
-        search.committed(batch.events.len());
-        let counters = &self.status.counters;
-        let Tally {
-            written,
-            filtered,
-            repeated,
-            dead_letters,
-            bytes,
-        } = batch.tally;
-        counters.commits.fetch_add(1, Ordering::Relaxed);
-        counters.records_written.fetch_add(written, Ordering::Relaxed);
-        counters.filtered.fetch_add(filtered, Ordering::Relaxed);
-        counters.dead_letters.fetch_add(dead_letters, Ordering::Relaxed);
-        counters.in_hand.fetch_sub(batch.taken_events, Ordering::Relaxed);
-        let metrics = &self.shared.metrics;
-        let route = &self.status.name;
-        for (outcome, count) in [
-            ("written", written),
-            ("filtered", filtered),
-            ("repeated", repeated),
-            ("dead_letter", dead_letters),
-        ] {
-            if count > 0 {
-                let labels = OutcomeLabels {
-                    route: Arc::clone(route),
-                    outcome: outcome.into(),
-                };
-                metrics.records_written.get_or_create(&labels).inc_by(count);
-            }
-        }
-        let label = RouteLabel {
-            route: Arc::clone(route),
-        };
-        metrics.bytes.get_or_create(&label).inc_by(bytes);
-        if dead_letters > 0 {
-            let labels = KindLabels {
-                route: Arc::clone(route),
-                kind: "poison".into(),
-            };
-            metrics.dead_letters.get_or_create(&labels).inc_by(dead_letters);
-        }
-        metrics
-            .batch_commit_seconds
-            .get_or_create(&label)
-            .observe(began.elapsed().as_secs_f64());
-        let latency = metrics.end_to_end_seconds.get_or_create(&label);
-        for time_ms in &batch.event_times_ms {
-            #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
-            latency.observe((now_ms - time_ms).max(0) as f64 / 1000.0);
-        }
-        drop(latency);
-        self.status.positioned(position.view(), now_ms);
-    }
-
-    fn received(&self, events: &[ReceivedEvent]) {
-        self.status.answered();
-        if !self.is_streaming() {
-            self.status.streaming();
-        }
-        let count = events.len() as u64;
-        self.status
-            .counters
-            .events_received
-            .fetch_add(count, Ordering::Relaxed);
-        self.status.counters.in_hand.fetch_add(count, Ordering::Relaxed);
-        self.count_received("event", count);
-    }
-
-    fn count_received(&self, kind: &str, count: u64) {
-        let labels = KindLabels {
-            route: Arc::clone(&self.status.name),
-            kind: kind.into(),
-        };
-        self.shared
-            .metrics
-            .events_received
-            .get_or_create(&labels)
-            .inc_by(count);
-    }
-
-    fn is_streaming(&self) -> bool {
-        self.status.state_name() == StateName::Streaming
-    }
-
-    fn show_stream(&self, status: &StreamStatus) {
-        match status {
-            StreamStatus::Connecting { .. } => self.status.starting("opening the event stream"),
-            StreamStatus::Open { .. } => self.status.streaming(),
-            StreamStatus::Waiting {
-                why,
-                remedy,
-                until_ms,
-            } => self.status.waiting(why, remedy.as_deref(), Some(*until_ms)),
-            StreamStatus::Withheld => {
-                self.status.waiting(
-                    "Kafka does not take writes as fast as events come: nothing more is asked of Salesforce",
-                    None,
-                    None,
-                );
-            }
+            Err(error) => Err(RunEnd::of_write(error, last.batch.events)),
         }
     }
 }
@@ -384,16 +255,5 @@ async fn committed(in_flight: &mut Option<InFlight>) -> (RouteProducer, Result<W
     match in_flight {
         Some(in_flight) => in_flight.write.as_mut().await,
         None => std::future::pending().await,
-    }
-}
-
-/// A position that could not be stored ends the run as any failed write does.
-pub(super) fn write_end(error: WriteError) -> RunEnd {
-    match error {
-        WriteError::Refused(refusal) => RunEnd::Refused {
-            events: Vec::new(),
-            refusal,
-        },
-        WriteError::Aborted(failure) | WriteError::Lost(failure) => RunEnd::Failed(failure),
     }
 }

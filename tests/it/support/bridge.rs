@@ -23,9 +23,12 @@ pub struct Setup {
     pub bootstrap: String,
     pub pubsub_url: String,
     pub login_url: String,
+    pub client_secret: String,
     pub shutdown_timeout: String,
     /// More lines for the section `kafka`.
     pub kafka: String,
+    /// More lines for the section `admin`.
+    pub admin: String,
     /// The list `routes:`, indented by two.
     pub routes: String,
 }
@@ -38,28 +41,33 @@ impl Setup {
             bootstrap: bootstrap.to_owned(),
             pubsub_url: org.pubsub_url(),
             login_url: org.login_url().to_owned(),
+            client_secret: "simulated-secret".to_owned(),
             shutdown_timeout: "30s".to_owned(),
             kafka: String::new(),
+            admin: String::new(),
             routes: routes.to_owned(),
         }
     }
 
-    fn yaml(&self, admin_port: u16) -> String {
+    /// The configuration file, with the admin listener on this port.
+    pub fn yaml(&self, admin_port: u16) -> String {
         let Self {
             name,
             instance,
             bootstrap,
             pubsub_url,
             login_url,
+            client_secret,
             shutdown_timeout,
             kafka,
+            admin,
             routes,
         } = self;
         format!(
             "bridge:\n  name: {name}\n  instance: {instance}\n  shutdown_timeout: {shutdown_timeout}\n\
-             salesforce:\n  login_url: {login_url}\n  pubsub_url: {pubsub_url}\n  auth:\n    flow: client_credentials\n    client_id: 3MVG9.simulated.client\n    client_secret: simulated-secret\n\
+             salesforce:\n  login_url: {login_url}\n  pubsub_url: {pubsub_url}\n  auth:\n    flow: client_credentials\n    client_id: 3MVG9.simulated.client\n    client_secret: {client_secret}\n\
              kafka:\n  bootstrap_servers: {bootstrap}\n{kafka}\
-             admin:\n  listen: 127.0.0.1:{admin_port}\n\
+             admin:\n  listen: 127.0.0.1:{admin_port}\n{admin}\
              log: {{ format: json, level: info }}\n\
              routes:\n{routes}"
         )

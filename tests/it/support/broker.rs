@@ -61,7 +61,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Formats and starts one, with `extra` lines in its `server.properties`.
+    /// Formats and starts one, with `extra` lines in its `server.properties`. `{controller}` and `{client}` in
+    /// them are its ports.
     pub fn start_new(extra: &[&str]) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let jars = kafka_jars()?;
@@ -245,6 +246,10 @@ fn server_properties(folder: &Path, client_port: u16, controller_port: u16, extr
         // How often it looks for timed-out transactions: a test waits for one.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms=500".to_owned(),
     ];
-    lines.extend(extra.iter().map(|line| (*line).to_owned()));
+    let ports = |line: &str| {
+        line.replace("{client}", &client_port.to_string())
+            .replace("{controller}", &controller_port.to_string())
+    };
+    lines.extend(extra.iter().map(|line| ports(line)));
     lines.join("\n")
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -99,7 +99,7 @@ pub async fn partition_count(bootstrap: &str, topic: &str) -> Option<i32> {
 
 /// A topic's configuration, as the broker describes it.
 pub async fn config(bootstrap: &str, topic: &str, key: &str) -> Option<String> {
-    let resource = rdkafka::admin::ResourceSpecifier::Topic(topic);
+    let resource = ResourceSpecifier::Topic(topic);
     let described = admin(bootstrap)
         .describe_configs([&resource], &AdminOptions::new())
         .await
@@ -112,6 +112,15 @@ pub async fn config(bootstrap: &str, topic: &str, key: &str) -> Option<String> {
 pub enum Isolation {
     ReadCommitted,
     ReadUncommitted,
+}
+
+impl Isolation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "read_committed",
+            Self::ReadUncommitted => "read_uncommitted",
+        }
+    }
 }
 
 /// A record as a reader sees it.
@@ -140,15 +149,30 @@ impl Seen {
     }
 }
 
+/// The end offset of each partition, up to where this isolation lets a reader go now: for `read_committed` the
+/// last stable offset, which stays before the first open transaction.
+pub async fn ends(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<i64> {
+    let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+    blocking(move || {
+        let client = client(&bootstrap, isolation.name());
+        let metadata = client.fetch_metadata(Some(&topic), CALL_TIMEOUT);
+        let metadata = metadata.expect("the broker answers");
+        let partitions = metadata.topics()[0].partitions().iter();
+        partitions
+            .map(|partition| {
+                let watermarks = client.fetch_watermarks(&topic, partition.id(), CALL_TIMEOUT);
+                watermarks.expect("the broker answers").1
+            })
+            .collect()
+    })
+    .await
+}
+
 /// All records of a topic, partition by partition, up to where this isolation lets a reader go now.
 pub async fn read_all(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<Seen> {
     let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
     blocking(move || {
-        let isolation = match isolation {
-            Isolation::ReadCommitted => "read_committed",
-            Isolation::ReadUncommitted => "read_uncommitted",
-        };
-        let consumer = client(&bootstrap, isolation);
+        let consumer = client(&bootstrap, isolation.name());
         let metadata = consumer.fetch_metadata(Some(&topic), CALL_TIMEOUT);
         let metadata = metadata.expect("the broker answers");
         let mut open = metadata.topics()[0].partitions().len();

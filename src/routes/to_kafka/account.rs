@@ -1,0 +1,141 @@
+//! What a run tells the outside: counters, metrics and the state of its route, at the moments they change.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::intake::Tally;
+use super::run::InFlight;
+use super::{Memory, ToKafkaRoute};
+use crate::routes::gap::GapKind;
+use crate::routes::state::StateName;
+use crate::runtime::clock;
+use crate::salesforce::pubsub::{ReceivedEvent, StreamStatus};
+use crate::telemetry::metrics::{KindLabels, OutcomeLabels, RouteLabel};
+
+impl ToKafkaRoute {
+    /// A transaction is through: counters, metrics, and the position that `/api/routes` shows.
+    pub(super) fn account(&self, done: InFlight, memory: &mut Memory) {
+        let now_ms = clock::now_ms();
+        let InFlight {
+            batch,
+            position,
+            began,
+            ..
+        } = done;
+        memory.search.committed(batch.events.len());
+        memory.poison = batch.poison;
+        batch.gaps.iter().for_each(|kind| self.count_gap(*kind));
+        let counters = &self.status.counters;
+        let Tally {
+            written,
+            filtered,
+            repeated,
+            dead_letters,
+            bytes,
+        } = batch.tally;
+        counters.commits.fetch_add(1, Ordering::Relaxed);
+        counters.records_written.fetch_add(written, Ordering::Relaxed);
+        counters.filtered.fetch_add(filtered, Ordering::Relaxed);
+        counters.dead_letters.fetch_add(dead_letters, Ordering::Relaxed);
+        counters.in_hand.fetch_sub(batch.taken_events, Ordering::Relaxed);
+        let metrics = &self.shared.metrics;
+        let route = &self.status.name;
+        for (outcome, count) in [
+            ("written", written),
+            ("filtered", filtered),
+            ("repeated", repeated),
+            ("dead_letter", dead_letters),
+        ] {
+            if count > 0 {
+                let labels = OutcomeLabels {
+                    route: Arc::clone(route),
+                    outcome: outcome.into(),
+                };
+                metrics.records_written.get_or_create(&labels).inc_by(count);
+            }
+        }
+        let label = RouteLabel {
+            route: Arc::clone(route),
+        };
+        metrics.bytes.get_or_create(&label).inc_by(bytes);
+        if dead_letters > 0 {
+            let labels = KindLabels {
+                route: Arc::clone(route),
+                kind: "poison".into(),
+            };
+            metrics.dead_letters.get_or_create(&labels).inc_by(dead_letters);
+        }
+        metrics
+            .batch_commit_seconds
+            .get_or_create(&label)
+            .observe(began.elapsed().as_secs_f64());
+        let latency = metrics.end_to_end_seconds.get_or_create(&label);
+        for time_ms in &batch.event_times_ms {
+            #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
+            latency.observe((now_ms - time_ms).max(0) as f64 / 1000.0);
+        }
+        drop(latency);
+        self.status.positioned(position.view(), now_ms);
+    }
+
+    pub(super) fn received(&self, events: &[ReceivedEvent]) {
+        self.status.answered();
+        if !self.is_streaming() {
+            self.status.streaming();
+        }
+        let count = events.len() as u64;
+        self.status
+            .counters
+            .events_received
+            .fetch_add(count, Ordering::Relaxed);
+        self.status.counters.in_hand.fetch_add(count, Ordering::Relaxed);
+        self.count_received("event", count);
+    }
+
+    pub(super) fn count_received(&self, kind: &str, count: u64) {
+        let labels = KindLabels {
+            route: Arc::clone(&self.status.name),
+            kind: kind.into(),
+        };
+        self.shared
+            .metrics
+            .events_received
+            .get_or_create(&labels)
+            .inc_by(count);
+    }
+
+    pub(super) fn is_streaming(&self) -> bool {
+        self.status.state_name() == StateName::Streaming
+    }
+
+    pub(super) fn show_stream(&self, status: &StreamStatus) {
+        match status {
+            StreamStatus::Connecting { .. } => self.status.starting("opening the event stream"),
+            StreamStatus::Open { .. } => self.status.streaming(),
+            StreamStatus::Waiting {
+                why,
+                remedy,
+                until_ms,
+            } => self.status.waiting(why, remedy.as_deref(), Some(*until_ms)),
+            StreamStatus::Withheld => {
+                self.status.waiting(
+                    "Kafka does not take writes as fast as events come: nothing more is asked of Salesforce",
+                    None,
+                    None,
+                );
+            }
+        }
+    }
+
+    pub(super) fn count_gap(&self, kind: GapKind) {
+        self.status
+            .counters
+            .gaps
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let labels = KindLabels {
+            route: Arc::clone(&self.status.name),
+            kind: kind.name().into(),
+        };
+        self.shared.metrics.gaps.get_or_create(&labels).inc();
+    }
+}

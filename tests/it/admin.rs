@@ -1,0 +1,307 @@
+//! What an operator sees and does over HTTP, at the real process.
+
+use reqwest::Method;
+use serde_json::Value;
+use sfbridge::simulator::faults::Then;
+use sfbridge::simulator::{Change, ChangeType, RawEvent, Simulator, SimulatorSettings, TestEvents};
+
+use crate::need;
+use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
+use crate::support::broker;
+use crate::support::topic::{self, Isolation, read_all, unique};
+use crate::support::wait::until;
+
+const ACCOUNTS: &str = "/data/AccountChangeEvent";
+
+struct Fixture {
+    kafka: String,
+    org: Simulator,
+    to: String,
+    setup: Setup,
+}
+
+async fn one_route(kafka: String) -> Fixture {
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let to = unique("accounts");
+    let route = json_route("accounts", ACCOUNTS, &to, "");
+    let setup = Setup::new(&unique("crm"), &kafka, &org, &route);
+    Fixture {
+        kafka,
+        org,
+        to,
+        setup,
+    }
+}
+
+impl Fixture {
+    async fn seen(&self) -> usize {
+        if topic::partition_count(&self.kafka, &self.to).await.is_none() {
+            return 0;
+        }
+        read_all(&self.kafka, &self.to, Isolation::ReadCommitted)
+            .await
+            .len()
+    }
+
+    async fn until_seen(&self, count: usize) {
+        until(PATIENCE, &format!("{count} records"), || async {
+            (self.seen().await >= count).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Status and body of a request with these headers.
+async fn ask(bridge: &Bridge, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut request = client.request(method, format!("{}{path}", bridge.admin_url()));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// The samples of a scrape: name with its labels, and value.
+fn samples(text: &str) -> Vec<(&str, f64)> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name, value.parse().unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_metric_is_there_with_its_labels_after_some_traffic() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    let bridge = Bridge::start(&here.setup).await;
+    here.org.emit_test_events(&TestEvents::new(5)).unwrap();
+    here.org
+        .change(&Change::new("Account", ChangeType::GapUpdate).records(["001000000000001AAA"]))
+        .unwrap();
+    here.until_seen(6).await;
+    here.org.end_streams(None, Then::Reset).unwrap();
+    here.org
+        .emit_raw(RawEvent {
+            topic: ACCOUNTS.to_owned(),
+            payload: vec![0xff; 4],
+            schema_id: None,
+            event_id: None,
+        })
+        .unwrap();
+    until(PATIENCE, "a dead letter", || async {
+        (bridge.route("accounts").await?["dead_letters"] == 1).then_some(())
+    })
+    .await;
+    let (status, text) = bridge.get("/metrics").await.unwrap();
+    assert_eq!(status, 200);
+    let samples = samples(&text);
+    let value = |name: &str| {
+        let found = samples.iter().find(|(sample, _)| *sample == name);
+        found.unwrap_or_else(|| panic!("no sample {name} in:\n{text}")).1
+    };
+    assert!(value(r#"sfbridge_events_received_total{route="accounts",kind="event"}"#) >= 7.0);
+    assert!(value(r#"sfbridge_records_written_total{route="accounts",outcome="written"}"#) >= 6.0);
+    assert!(value(r#"sfbridge_records_written_total{route="accounts",outcome="dead_letter"}"#) >= 1.0);
+    assert!(value(r#"sfbridge_bytes_total{route="accounts"}"#) > 1000.0);
+    assert!(value(r#"sfbridge_end_to_end_seconds_count{route="accounts"}"#) >= 6.0);
+    assert!(value(r#"sfbridge_batch_commit_seconds_count{route="accounts"}"#) >= 1.0);
+    let age = value(r#"sfbridge_position_age_seconds{route="accounts"}"#);
+    let left = value(r#"sfbridge_retention_left_seconds{route="accounts"}"#);
+    assert!((0.0..90.0).contains(&age), "{age}");
+    assert!((age + left - 72.0 * 3600.0).abs() < 1.0, "{age} and {left}");
+    let states = [
+        "starting",
+        "streaming",
+        "idle",
+        "waiting",
+        "paused",
+        "draining",
+        "halted",
+    ];
+    let of = |state| {
+        value(&format!(
+            r#"sfbridge_route_state{{route="accounts",state="{state}"}}"#
+        ))
+    };
+    assert_eq!(states.map(of).iter().sum::<f64>(), 1.0, "one state at a time");
+    assert_eq!(
+        value(r#"sfbridge_dead_letters_total{route="accounts",kind="poison"}"#),
+        1.0
+    );
+    assert_eq!(value(r#"sfbridge_gaps_total{route="accounts",kind="gap"}"#), 1.0);
+    assert_eq!(
+        value(r#"sfbridge_reconnects_total{route="accounts",cause="transient"}"#),
+        1.0
+    );
+    assert_eq!(value(r#"sfbridge_token_refreshes_total{outcome="ok"}"#), 1.0);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        value(&format!(r#"sfbridge_build_info{{version="{version}"}}"#)),
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn routes_are_shown_with_state_position_and_counters() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    let bridge = Bridge::start(&here.setup).await;
+    here.org.emit_test_events(&TestEvents::new(3)).unwrap();
+    here.until_seen(3).await;
+    until(PATIENCE, "the last commit", || async {
+        (bridge.route("accounts").await?["records_written"] == 3).then_some(())
+    })
+    .await;
+    let (status, body) = bridge.get("/api/routes").await.unwrap();
+    assert_eq!(status, 200);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["bridge"], here.setup.name);
+    let [route] = body["routes"].as_array().unwrap().as_slice() else {
+        panic!("{body}")
+    };
+    assert_eq!(route["name"], "accounts");
+    assert_eq!(route["direction"], "to_kafka");
+    assert_eq!(route["runs_here"], true);
+    let state = route["state"].as_object().unwrap();
+    assert!(["streaming", "idle"].contains(&state["name"].as_str().unwrap()));
+    assert!(state["since"].as_str().unwrap().ends_with('Z'));
+    assert!(
+        ["why", "remedy", "until"]
+            .iter()
+            .all(|key| !state.contains_key(*key)),
+        "what does not apply is left out: {state:?}"
+    );
+    assert!(route["position"]["replay_id"].is_string(), "{route}");
+    assert!(route["position"]["event_time"].is_string(), "{route}");
+    for (counter, count) in [
+        ("events_received", 3),
+        ("records_written", 3),
+        ("filtered", 0),
+        ("dead_letters", 0),
+        ("gaps", 0),
+        ("in_hand", 0),
+    ] {
+        assert_eq!(route[counter], count, "{counter}: {route}");
+    }
+    let (status, body) = bridge.get("/api/routes/nobody").await.unwrap();
+    assert_eq!(status, 404);
+    assert!(body.contains("nobody"), "{body}");
+}
+
+#[tokio::test]
+async fn without_a_token_no_web_page_reaches_in() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    let bridge = Bridge::start(&here.setup).await;
+    let rebound = [("Host", "evil.example")];
+    for path in ["/live", "/ready", "/metrics", "/api/routes"] {
+        let (status, body) = ask(&bridge, Method::GET, path, &[]).await;
+        assert!([200, 503].contains(&status), "{path}: {body}");
+        let (status, body) = ask(&bridge, Method::GET, path, &rebound).await;
+        assert_eq!(status, 403, "{path}: {body}");
+        assert!(!body.contains("accounts"), "{body}");
+        let foreign = [("Origin", "https://evil.example")];
+        assert_eq!(ask(&bridge, Method::GET, path, &foreign).await.0, 403, "{path}");
+    }
+    let pause = "/api/routes/accounts/pause";
+    assert_eq!(
+        ask(&bridge, Method::POST, pause, &[]).await.0,
+        403,
+        "a form of a page"
+    );
+    let foreign = [("Origin", "null"), ("X-Sfbridge", "1")];
+    assert_eq!(ask(&bridge, Method::POST, pause, &foreign).await.0, 403);
+    assert_ne!(bridge.route("accounts").await.unwrap()["state"]["name"], "paused");
+    let own = [("Origin", bridge.admin_url()), ("X-Sfbridge", "1")];
+    bridge.until_state("accounts", &["streaming", "idle"]).await;
+    assert_eq!(ask(&bridge, Method::POST, pause, &own).await.0, 202);
+}
+
+#[tokio::test]
+async fn with_a_token_only_health_is_open_and_names_no_route() {
+    let mut here = one_route(need!("kafka", broker::shared())).await;
+    here.setup.admin = "  token: s3cret-of-this-test\n".to_owned();
+    // So that there would be something to name.
+    here.org.set_permitted(ACCOUNTS, false).unwrap();
+    let bridge = Bridge::start(&here.setup).await;
+    let body = until(PATIENCE, "an unready bridge", || async {
+        let (status, body) = ask(&bridge, Method::GET, "/ready", &[]).await;
+        (status == 503).then_some(body)
+    })
+    .await;
+    assert!(!body.contains("accounts"), "{body}");
+    assert_eq!(ask(&bridge, Method::GET, "/live", &[]).await.0, 200);
+    let right = ("Authorization", "Bearer s3cret-of-this-test");
+    for path in ["/metrics", "/api/routes", "/api/routes/accounts"] {
+        assert_eq!(ask(&bridge, Method::GET, path, &[]).await.0, 401, "{path}");
+        let wrong = [("Authorization", "Bearer s3cret")];
+        assert_eq!(ask(&bridge, Method::GET, path, &wrong).await.0, 401, "{path}");
+        assert_eq!(ask(&bridge, Method::GET, path, &[right]).await.0, 200, "{path}");
+    }
+    let restart = "/api/routes/accounts/restart";
+    assert_eq!(
+        ask(&bridge, Method::POST, restart, &[("X-Sfbridge", "1")])
+            .await
+            .0,
+        401
+    );
+    assert_eq!(ask(&bridge, Method::POST, restart, &[right]).await.0, 202);
+    assert!(!bridge.log().contains("s3cret"), "{}", bridge.log());
+}
+
+#[tokio::test]
+async fn a_pause_outlives_the_process_and_a_resume_delivers_what_came_meanwhile() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    let bridge = Bridge::start(&here.setup).await;
+    here.org.emit_test_events(&TestEvents::new(2)).unwrap();
+    here.until_seen(2).await;
+    assert_eq!(bridge.post("/api/routes/accounts/pause").await.0, 202);
+    let shown = bridge.until_state("accounts", &["paused"]).await;
+    assert!(
+        shown["state"]["remedy"].as_str().unwrap().contains("resume"),
+        "{shown}"
+    );
+    assert_eq!(
+        bridge.get("/ready").await.unwrap().0,
+        200,
+        "it is as it should be"
+    );
+    here.org.emit_test_events(&TestEvents::new(2)).unwrap();
+    bridge.signal("TERM");
+    assert_eq!(bridge.ended().await.code(), Some(0));
+
+    let again = Bridge::start(&here.setup).await;
+    again.until_state("accounts", &["paused"]).await;
+    let counts = here.org.topic_counts(ACCOUNTS).unwrap();
+    assert_eq!((counts.subscriptions, counts.streams_open), (1, 0));
+    assert_eq!(here.seen().await, 2);
+    assert_eq!(again.post("/api/routes/accounts/resume").await.0, 202);
+    here.until_seen(4).await;
+    assert_eq!(here.seen().await, 4, "each once");
+    assert_eq!(again.post("/api/routes/nobody/pause").await.0, 404);
+    assert_eq!(again.post("/api/routes/accounts/dance").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_halted_route_is_named_by_ready_and_a_restart_takes_it_up_again() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    here.org.set_permitted(ACCOUNTS, false).unwrap();
+    let bridge = Bridge::start(&here.setup).await;
+    let shown = bridge.until_state("accounts", &["halted"]).await;
+    assert!(shown["state"]["remedy"].is_string(), "{shown}");
+    let (status, body) = bridge.get("/ready").await.unwrap();
+    assert_eq!(status, 503);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let reason = body["reasons"][0].as_str().unwrap();
+    assert!(
+        reason.contains("route accounts is halted") && reason.contains(ACCOUNTS),
+        "{reason}"
+    );
+    here.org.set_permitted(ACCOUNTS, true).unwrap();
+    assert_eq!(bridge.post("/api/routes/accounts/restart").await.0, 202);
+    bridge.until_state("accounts", &["streaming", "idle"]).await;
+    assert_eq!(bridge.get("/ready").await.unwrap().0, 200);
+    here.org.emit_test_events(&TestEvents::new(1)).unwrap();
+    here.until_seen(1).await;
+}
