@@ -30,16 +30,13 @@ impl Progress {
     /// Starts a bridge with these routes.
     pub fn start(name: &str, kafka: &str, org: &Org, routes: &str) -> Self {
         Self {
-            bridge: Bridge::spawn(&Setup {
-                name: name.to_owned(),
-                instance: format!("{name}-1"),
-                bootstrap: kafka.to_owned(),
-                pubsub_url: org.pubsub_url.clone(),
-                login_url: org.login_url.clone(),
-                shutdown_timeout: "30s".to_owned(),
-                kafka: String::new(),
-                routes: routes.to_owned(),
-            }),
+            bridge: Bridge::spawn(&Setup::with_org_at(
+                name,
+                kafka,
+                &org.pubsub_url,
+                &org.login_url,
+                routes,
+            )),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
