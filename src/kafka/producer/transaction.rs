@@ -80,7 +80,8 @@ fn pause(waited: Duration) -> Duration {
 }
 
 impl Transaction<'_> {
-    pub(super) fn exactly_once(&self, records: &[Record], position: &Record) -> Result<(), WriteError> {
+    /// Tells how long the commit took.
+    pub(super) fn exactly_once(&self, records: &[Record], position: &Record) -> Result<Duration, WriteError> {
         self.producer.context().begin();
         if let Err(error) = self.producer.begin_transaction() {
             return Err(self.lost(&error));
@@ -89,9 +90,10 @@ impl Transaction<'_> {
         if let Err(trouble) = self.deliver(all(), records.len()) {
             return Err(self.abort(trouble));
         }
+        let delivered = Instant::now();
         loop {
             let Err(error) = self.producer.commit_transaction(SLICE) else {
-                return Ok(());
+                return Ok(delivered.elapsed());
             };
             self.serve();
             match next_after(&error, self.commit_by) {

@@ -25,6 +25,8 @@ pub(super) const SLICE: Duration = Duration::from_secs(1);
 /// How long `init_transactions` may take: longer than an election of a coordinator, and than the end of a
 /// transaction that an earlier owner left open.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// What librdkafka waits when the coordinator is not through with the last transaction; not configurable.
+const SENT_BACK_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(super) struct Job {
@@ -58,10 +60,12 @@ impl Worker {
         if ready.send(Ok(())).is_err() {
             return;
         }
+        let mut settled_at = Instant::now();
         loop {
             match jobs.recv_timeout(IDLE_SERVE_EVERY) {
                 Ok(job) => {
-                    let outcome = self.write(&producer, &job);
+                    std::thread::sleep(settled_at.saturating_duration_since(Instant::now()));
+                    let outcome = self.write(&producer, &job, &mut settled_at);
                     let lost = matches!(outcome, Err(WriteError::Lost(_)));
                     // Whoever dropped the write reads the outcome from Kafka.
                     drop(job.reply.send(outcome));
@@ -98,7 +102,13 @@ impl Worker {
         }
     }
 
-    fn write(&self, producer: &BaseProducer<Deliveries>, job: &Job) -> Result<Written, WriteError> {
+    /// Writes the job; `settled_at` becomes the time from which the next one is welcome.
+    fn write(
+        &self,
+        producer: &BaseProducer<Deliveries>,
+        job: &Job,
+        settled_at: &mut Instant,
+    ) -> Result<Written, WriteError> {
         let started = Instant::now();
         let write = Transaction {
             producer,
@@ -107,7 +117,10 @@ impl Worker {
             give_up_at: started + self.timing.give_up_within,
         };
         match self.mode {
-            Mode::Transactions => write.exactly_once(&job.records, &job.position)?,
+            Mode::Transactions => {
+                let commit_took = write.exactly_once(&job.records, &job.position)?;
+                *settled_at = Instant::now() + settling(commit_took);
+            }
             Mode::RecordsThenPosition => write.at_least_once(&job.records, &job.position)?,
         }
         Ok(Written {
@@ -123,5 +136,23 @@ fn serve_idle(producer: &BaseProducer<Deliveries>) {
             return;
         }
         producer.poll(Duration::ZERO);
+    }
+}
+
+/// How long the coordinator still works on a transaction whose commit it has answered: it writes the markers to
+/// every partition, which takes about as long as the answer took. A transaction that begins sooner is sent back
+/// and pauses for longer than that.
+fn settling(commit_took: Duration) -> Duration {
+    commit_took.min(SENT_BACK_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_transaction_waits_as_long_as_the_commit_took_and_never_longer_than_being_sent_back_costs() {
+        assert_eq!(settling(Duration::from_millis(2)), Duration::from_millis(2));
+        assert_eq!(settling(Duration::from_millis(500)), SENT_BACK_PAUSE);
     }
 }

@@ -1,6 +1,7 @@
 //! One event on its way into the batch: repeat or new, counted or filtered, its records or its dead letter.
 //! Everything that needs the network (schema, topics) is finished here, before a transaction begins.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -64,6 +65,8 @@ pub(super) struct Intake {
     pub(super) tracker: Tracker,
     pub(super) resume: Resume,
     outputs: Outputs,
+    /// Topics that are known to be there: few, as many as the outputs have made names.
+    ensured: HashSet<Arc<str>>,
     poison: PoisonCounter,
     dead_letter_topic: Arc<str>,
     source: Bytes,
@@ -104,6 +107,7 @@ impl Intake {
             tracker: Tracker::new(resume.replay_id.clone(), resume.after.clone()),
             resume,
             outputs: Outputs::new(&route.config.name, &route.flow.to),
+            ensured: HashSet::new(),
             poison,
             dead_letter_topic: route.config.dead_letter.topic.as_str().into(),
             source: Bytes::from(format!("//{}{}", session.my_domain_host(), route.flow.from.topic)),
@@ -250,9 +254,7 @@ impl Intake {
         };
         match planned {
             Ok((records, decoded)) => {
-                for record in &records {
-                    until_done(route, stop, || route.shared.topics.ensure_data(&record.topic)).await?;
-                }
+                self.ensure_topics(route, &records, stop).await?;
                 let gap = self.gap(route, event, &decoded);
                 if let Some(report) = &gap {
                     batch
@@ -270,6 +272,22 @@ impl Intake {
                 let id = ids.first().map(|id| Bytes::copy_from_slice(id.as_bytes()));
                 self.dead_letter(route, event, dead, headers, id, batch, stop)
                     .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a topic once a run: what is deleted later ends the run at the next write.
+    async fn ensure_topics(
+        &mut self,
+        route: &ToKafkaRoute,
+        records: &[Record],
+        stop: &mut StopSignal,
+    ) -> Result<(), RunEnd> {
+        for record in records {
+            if !self.ensured.contains(&record.topic) {
+                until_done(route, stop, || route.shared.topics.ensure_data(&record.topic)).await?;
+                self.ensured.insert(Arc::clone(&record.topic));
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ use std::io::BufRead as _;
 use super::bitmap::field_names;
 use super::error::Problem;
 use super::json::JsonValue;
-use super::schema::{Field, quoted_key};
+use super::schema::Field;
 use super::wire::{Wire, WireError};
 
 /// What happened to the records.
@@ -114,6 +114,8 @@ pub(super) struct HeaderSchema {
 
 pub(super) struct HeaderField {
     pub(super) name: Arc<str>,
+    /// `"name":`, made once: it is written with every event.
+    pub(super) json_key: Vec<u8>,
     pub(super) slot: Slot,
 }
 
@@ -162,7 +164,7 @@ impl HeaderSchema {
             if index > 0 {
                 out.push(b',');
             }
-            out.extend_from_slice(&quoted_key(&field.name));
+            out.extend_from_slice(&field.json_key);
             match &field.slot {
                 Slot::EntityName => write(out, &header.entity_name),
                 Slot::RecordIds => match record.and_then(|record| header.record_ids.get(record)) {

@@ -252,7 +252,7 @@ impl Problem {
 }
 
 /// `"name":` with whatever JSON wants escaped.
-pub(super) fn quoted_key(name: &str) -> Vec<u8> {
+fn quoted_key(name: &str) -> Vec<u8> {
     let mut key = serde_json::Value::from(name).to_string().into_bytes();
     key.push(b':');
     key
@@ -346,6 +346,7 @@ fn header_of(id: &str, graph: &SchemaMut, root: &Record) -> Result<Option<Header
                 .ok_or_else(|| wrong(&field.name, "has another type than Salesforce documents"))?;
             Ok(HeaderField {
                 name: field.name.as_str().into(),
+                json_key: quoted_key(&field.name),
                 slot,
             })
         })

@@ -35,12 +35,17 @@ pub struct Setup {
 
 impl Setup {
     pub fn new(name: &str, bootstrap: &str, org: &Simulator, routes: &str) -> Self {
+        Self::with_org_at(name, bootstrap, &org.pubsub_url(), org.login_url(), routes)
+    }
+
+    /// With an org in another process.
+    pub fn with_org_at(name: &str, bootstrap: &str, pubsub_url: &str, login_url: &str, routes: &str) -> Self {
         Self {
             name: name.to_owned(),
             instance: format!("{name}-1"),
             bootstrap: bootstrap.to_owned(),
-            pubsub_url: org.pubsub_url(),
-            login_url: org.login_url().to_owned(),
+            pubsub_url: pubsub_url.to_owned(),
+            login_url: login_url.to_owned(),
             client_secret: "simulated-secret".to_owned(),
             shutdown_timeout: "30s".to_owned(),
             kafka: String::new(),

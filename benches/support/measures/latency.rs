@@ -1,0 +1,181 @@
+//! From an event's emission until a `read_committed` reader has its record, at 200 events a second; by hand: from
+//! the start of a transaction of that one record with a position. The same reader for both, in turns.
+//!
+//! The bridge's figure contains the HTTP request that makes the simulator emit the event.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::support::PARTITIONS;
+use crate::support::bare::Bare;
+use crate::support::bridge::json_route;
+use crate::support::org::{ACCOUNTS, Org, number_in};
+use crate::support::progress::Progress;
+use crate::support::statistics::{median, quantile};
+use crate::support::table::Table;
+use crate::support::topic::{self, Isolation, Seen, read_all, unique};
+
+use super::one_of_each;
+
+const EVERY: Duration = Duration::from_millis(5);
+/// Ten seconds a turn: the hundredth part of it is twenty events.
+const EVENTS: u64 = 2_000;
+/// Connections, caches and code are warm after these; they are not counted.
+const WARM_UP: u64 = 200;
+/// A record that is not seen by then is lost.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+
+pub async fn run(kafka: &str, rounds: usize, table: &mut Table) {
+    let (mut bridged, mut by_hand) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (latencies, records) = through_the_bridge(kafka).await;
+        bridged.push(Turn::of(&latencies));
+        by_hand.push(Turn::of(&hand_to_hand(kafka, &records).await));
+        println!("bridge {:?}, by hand {:?}", bridged.last(), by_hand.last());
+    }
+    let median_of =
+        |turns: &[Turn], value: fn(&Turn) -> f64| median(&turns.iter().map(value).collect::<Vec<_>>());
+    for (name, turns) in [("bridge", &bridged), ("by hand", &by_hand)] {
+        table.note(
+            format!("latency at 200 events/s, {name}"),
+            format!(
+                "p50 {:.1} ms, p99 {:.1} ms",
+                median_of(turns, |turn| turn.p50),
+                median_of(turns, |turn| turn.p99)
+            ),
+        );
+    }
+    let added = |value: fn(&Turn) -> f64| {
+        let pairs = bridged.iter().zip(&by_hand);
+        median(
+            &pairs
+                .map(|(bridge, hand)| value(bridge) - value(hand))
+                .collect::<Vec<_>>(),
+        )
+    };
+    table.at_most("added latency, p50", added(|turn| turn.p50), 3.0, "ms");
+    table.at_most("added latency, p99", added(|turn| turn.p99), 10.0, "ms");
+}
+
+/// Milliseconds of one turn.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    p50: f64,
+    p99: f64,
+}
+
+impl Turn {
+    fn of(latencies: &[f64]) -> Self {
+        Self {
+            p50: quantile(latencies, 0.5),
+            p99: quantile(latencies, 0.99),
+        }
+    }
+}
+
+async fn through_the_bridge(kafka: &str) -> (Vec<f64>, Vec<Seen>) {
+    let org = Org::start(0, 0);
+    let to = unique("latency");
+    topic::create(kafka, &to, PARTITIONS, &[]).await;
+    let running = Progress::start(
+        &unique("bench"),
+        kafka,
+        &org,
+        &json_route("accounts", ACCOUNTS, &to, ""),
+    );
+    let arrivals = read(kafka, &to);
+    // The first event opens the stream.
+    org.emit().await;
+    running.until_written(1).await;
+    let mut due = tokio::time::interval(EVERY);
+    let mut emitted = vec![Instant::now()];
+    for _ in 1..EVENTS {
+        due.tick().await;
+        let at = Instant::now();
+        assert_eq!(org.emit().await, emitted.len() as u64, "numbers count on");
+        emitted.push(at);
+    }
+    let latencies = latencies(&emitted, &arrivals);
+    let records = read_all(kafka, &to, Isolation::ReadCommitted).await;
+    topic::delete(kafka, &to).await;
+    (latencies, one_of_each(records, EVENTS))
+}
+
+async fn hand_to_hand(kafka: &str, records: &[Seen]) -> Vec<f64> {
+    let to = unique("latency-by-hand");
+    topic::create(kafka, &to, PARTITIONS, &[]).await;
+    let bare = Bare::new(kafka, 0).await;
+    let arrivals = read(kafka, &to);
+    let mut due = tokio::time::interval(EVERY);
+    let mut sent = Vec::with_capacity(records.len());
+    for record in records {
+        due.tick().await;
+        sent.push(Instant::now());
+        bare.commit(&to, std::slice::from_ref(record));
+    }
+    let latencies = latencies(&sent, &arrivals);
+    topic::delete(kafka, &to).await;
+    latencies
+}
+
+/// Milliseconds from each event to its arrival, but for the first ones.
+fn latencies(from: &[Instant], arrivals: &Receiver<(u64, Instant)>) -> Vec<f64> {
+    let mut latencies = Vec::with_capacity(from.len());
+    for _ in from {
+        let (number, at) = arrivals.recv_timeout(LOST_AFTER).expect("every record arrives");
+        let index = usize::try_from(number).unwrap();
+        if number >= WARM_UP {
+            latencies.push((at - from[index]).as_secs_f64() * 1e3);
+        }
+    }
+    latencies
+}
+
+/// Reads an empty topic on a thread of its own: number and time of each record. It stands ready when this returns,
+/// and ends when its receiver is dropped.
+fn read(kafka: &str, to: &str) -> Receiver<(u64, Instant)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", unique("bench-reader"))
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let mut partitions = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        partitions
+            .add_partition_offset(to, partition, Offset::Beginning)
+            .unwrap();
+    }
+    consumer.assign(&partitions).unwrap();
+    let mut ready = 0;
+    while ready < PARTITIONS {
+        match consumer.poll(LOST_AFTER) {
+            Some(Err(KafkaError::PartitionEOF(_))) => ready += 1,
+            other => panic!("an empty topic: {:?}", other.map(|message| message.map(drop))),
+        }
+    }
+    let (arrived, arrivals) = sync_channel(usize::try_from(EVENTS).unwrap());
+    std::thread::spawn(move || {
+        loop {
+            // Short enough to end soon after the receiver has gone.
+            match consumer.poll(Duration::from_millis(500)) {
+                Some(Ok(message)) => {
+                    let arrival = (number_in(message.payload().unwrap()), Instant::now());
+                    if arrived.send(arrival).is_err() || arrival.0 == EVENTS - 1 {
+                        return;
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(Err(error)) => panic!("{error}"),
+            }
+        }
+    });
+    arrivals
+}
