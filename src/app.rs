@@ -5,25 +5,26 @@
 //!  stop: routes drain together within one deadline; the admin listener goes last
 //! ```
 
-use std::collections::BTreeSet;
+mod bridge;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::admin::{self, AdminState, CommandRequest, RouteCommand};
+use crate::admin::{self, AdminState, CommandRequest};
 use crate::config::{Config, Flow};
 use crate::error::{Action, ErrorKind, Failure, chain};
-use crate::kafka::{Assignment, Connection, Ownership, PositionStore, Topics};
+use crate::kafka::{Connection, Ownership, PositionStore, Topics};
 use crate::routes::state::RouteStatus;
-use crate::routes::to_kafka::{RouteEnd, Shared, ToKafkaRoute};
+use crate::routes::to_kafka::Shared;
 use crate::runtime::retry::RetryPolicy;
-use crate::runtime::shutdown::{Drain, Signals, drain};
-use crate::runtime::supervisor::{Ended, Supervisor};
+use crate::runtime::shutdown::{Drain, Signals};
 use crate::runtime::task::{Task, spawn};
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
+use bridge::Bridge;
 
 /// What the process tells whoever started it; the codes of sysexits.h, as supervisors know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,15 +214,13 @@ impl App {
             salesforce,
             metrics: self.metrics.clone(),
         };
-        Ok(Bridge {
-            config: config.clone(),
-            statuses: Arc::clone(&self.statuses),
-            unknown_routes: Arc::clone(&self.unknown_routes),
+        Ok(Bridge::new(
+            config.clone(),
+            Arc::clone(&self.statuses),
+            Arc::clone(&self.unknown_routes),
             shared,
             ownership,
-            running: Supervisor::new(),
-            halted: BTreeSet::new(),
-        })
+        ))
     }
 
     async fn reach_kafka(&self, connection: &Connection) -> Result<(), Stopped> {
@@ -281,13 +280,6 @@ impl App {
     async fn join_once(&self, topics: &Topics) -> Result<(Arc<PositionStore>, Ownership), Failure> {
         let positions = PositionStore::open(topics).await?;
         let ownership = Ownership::join(topics, &self.config.bridge.instance).await?;
-        let routes: Vec<String> = self
-            .config
-            .routes
-            .iter()
-            .map(|route| route.name.clone())
-            .collect();
-        ownership.register(&routes).await?;
         Ok((Arc::new(positions), ownership))
     }
 }
@@ -303,169 +295,6 @@ async fn refuse(commands: &mut mpsc::Receiver<CommandRequest>) {
 
 async fn serve(listener: TcpListener, state: AdminState) {
     admin::serve(listener, state).await;
-}
-
-/// A started bridge: the routes that the group gave us, running.
-struct Bridge {
-    config: Config,
-    statuses: Arc<[Arc<RouteStatus>]>,
-    unknown_routes: Arc<parking_lot::Mutex<Vec<String>>>,
-    shared: Shared,
-    ownership: Ownership,
-    running: Supervisor<RouteEnd>,
-    /// Ended for good, until a person restarts them.
-    halted: BTreeSet<Arc<str>>,
-}
-
-impl Bridge {
-    /// Keeps what runs in step with what is assigned, for ever.
-    async fn supervise(&mut self, commands: &mut mpsc::Receiver<CommandRequest>) {
-        let mut assignment = self.ownership.watch();
-        loop {
-            let current = assignment.borrow_and_update().clone();
-            self.apply(&current);
-            tokio::select! {
-                changed = assignment.changed() => if changed.is_err() {
-                    tracing::error!("the group membership ended");
-                    return;
-                },
-                (route, ended) = self.running.next_end() => self.ended(&route, ended),
-                Some(request) = commands.recv() => self.command(request).await,
-            }
-        }
-    }
-
-    /// Starts what is ours and does not run; stops what runs and is not ours.
-    fn apply(&mut self, assignment: &Assignment) {
-        let statuses = Arc::clone(&self.statuses);
-        for status in statuses.iter() {
-            let name = &status.name;
-            let paused = assignment.is_paused(name);
-            if !assignment.owns(name) {
-                self.running.stop(name);
-                self.halted.remove(name);
-                match &assignment.trouble {
-                    Some(trouble) => status.waiting(&chain(&**trouble), trouble.remedy.as_deref(), None),
-                    None if assignment.is_elsewhere(name) => status.assigned_elsewhere(),
-                    // Before the group has decided, the route is still starting.
-                    None => {}
-                }
-            } else if paused {
-                status.assigned_here();
-                self.running.stop(name);
-                if !self.running.is_running(name) {
-                    status.paused();
-                }
-            } else if !self.running.is_running(name) && !self.halted.contains(name) {
-                self.start(status);
-            }
-        }
-        let known = |route: &str| self.statuses.iter().any(|status| *status.name == *route);
-        let unknown = assignment
-            .noted_routes()
-            .filter(|route| !known(route))
-            .map(str::to_owned)
-            .collect();
-        *self.unknown_routes.lock() = unknown;
-    }
-
-    fn start(&mut self, status: &Arc<RouteStatus>) {
-        let Some(config) = self
-            .config
-            .routes
-            .iter()
-            .find(|route| *route.name == *status.name)
-            .cloned()
-        else {
-            return;
-        };
-        // The other direction arrives with a later release; the start of the program refuses it until then.
-        let Flow::ToKafka(flow) = config.flow.clone() else {
-            return;
-        };
-        status.assigned_here();
-        let route = ToKafkaRoute {
-            config,
-            flow,
-            status: Arc::clone(status),
-            shared: self.shared.clone(),
-        };
-        self.running.start(&status.name, |stop| route.run(stop));
-    }
-
-    fn ended(&mut self, name: &Arc<str>, ended: Ended<RouteEnd>) {
-        match ended {
-            Ended::With(RouteEnd::Stopped) => tracing::info!(route = %name, "route stopped"),
-            Ended::With(RouteEnd::Halted) => {
-                self.halted.insert(Arc::clone(name));
-            }
-            Ended::Panicked(why) => {
-                if let Some(status) = self.statuses.iter().find(|status| status.name == *name) {
-                    status.halted(
-                        &format!("a bug ended the route: {why}"),
-                        Some("report it with the log around this time, then restart the route"),
-                    );
-                }
-                self.halted.insert(Arc::clone(name));
-            }
-        }
-    }
-
-    async fn command(&mut self, request: CommandRequest) {
-        let CommandRequest {
-            route,
-            command,
-            answer,
-        } = request;
-        tracing::info!(%route, ?command, "operator command");
-        let outcome = match command {
-            RouteCommand::Pause => self.ownership.set_paused(&route, true).await,
-            RouteCommand::Resume => {
-                self.halted.remove(&route);
-                self.ownership.set_paused(&route, false).await
-            }
-            RouteCommand::Forget => self.ownership.forget(&route).await,
-            RouteCommand::Restart => {
-                self.halted.remove(&route);
-                self.running.stop(&route);
-                Ok(())
-            }
-        };
-        // A caller that went away does not need the answer.
-        let _ = answer.send(outcome.map_err(|failure| chain(&failure)));
-    }
-
-    /// Stops all routes together, within the deadline.
-    async fn drain(&mut self, deadline: Duration, signals: &mut Signals) -> Drain {
-        self.running.stop_all();
-        let left = Arc::new(parking_lot::Mutex::new(self.running.left()));
-        let report = Arc::clone(&left);
-        let statuses = Arc::clone(&self.statuses);
-        let done = async {
-            while !self.running.left().is_empty() {
-                self.running.next_end().await;
-                *left.lock() = self.running.left();
-            }
-        };
-        let describe = || {
-            let left = report.lock().clone();
-            left.into_iter()
-                .map(|route| describe(&statuses, &route))
-                .collect()
-        };
-        drain(done, deadline, describe, signals).await
-    }
-}
-
-/// What is left of a route, for the person who waits for the shutdown.
-fn describe(statuses: &[Arc<RouteStatus>], route: &str) -> String {
-    let in_hand = statuses
-        .iter()
-        .find(|status| *status.name == *route)
-        .map_or(0, |status| {
-            status.counters.in_hand.load(std::sync::atomic::Ordering::Relaxed)
-        });
-    format!("route {route}: {in_hand} events in hand")
 }
 
 /// Says on stderr why the bridge stopped and gives the exit code.
