@@ -172,10 +172,11 @@ impl App {
             () = signals.next() => return Ok(Drain::Clean),
         };
         tracing::info!(bridge = %self.config.bridge.name, instance = %self.config.bridge.instance, routes = self.config.routes.len(), "bridge started");
-        tokio::select! {
-            () = bridge.supervise(&mut commands) => {}
-            () = signals.next() => {}
-        }
+        // Nothing but a bug ends the supervision: the routes still drain, and the exit code says so.
+        let is_asked = tokio::select! {
+            () = bridge.supervise(&mut commands) => false,
+            () = signals.next() => true,
+        };
         tracing::info!(
             deadline_seconds = self.config.bridge.shutdown_timeout.as_secs_f64(),
             "stopping: routes drain"
@@ -183,7 +184,15 @@ impl App {
         let outcome = bridge.drain(self.config.bridge.shutdown_timeout, signals).await;
         drop(bridge);
         drop(self.admin);
-        Ok(outcome)
+        if is_asked {
+            return Ok(outcome);
+        }
+        let message = "the group membership ended without an answer";
+        Err(Stopped {
+            exit: Exit::Bug,
+            failure: Failure::new(ErrorKind::Unknown, message)
+                .remedy("report it with the log before it, then start the bridge again"),
+        })
     }
 
     /// Everything up to the point where routes can be assigned.
