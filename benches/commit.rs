@@ -4,6 +4,7 @@
 //! Beware of figures around 100 ms: then the wait for the deliveries has gone back to the crate's own.
 
 #![allow(dead_code, unreachable_pub, reason = "the tests' support is used in part")]
+#![allow(clippy::disallowed_macros, reason = "a table for the person who runs it")]
 
 #[path = "../tests/it/support/mod.rs"]
 mod support;

@@ -222,8 +222,8 @@ mod tests {
         fn restarts_anywhere_deliver_each_event_once(events in stream(), crashes in prop::collection::vec(0usize..12, 0..8)) {
             let mut delivered = Vec::new();
             let (mut complete, mut after): (Option<Bytes>, Vec<String>) = (None, vec![]);
-            let mut runs = crashes.into_iter().map(Some).chain([None]);
-            while let Some(budget) = runs.next() {
+            let runs = crashes.into_iter().map(Some).chain([None]);
+            for budget in runs {
                 let mut tracker = Tracker::new(complete.clone(), after.clone());
                 let start = complete.as_ref().map_or(0, |id| {
                     events.iter().rposition(|(place, _)| *place == id[0]).map_or(0, |at| at + 1)

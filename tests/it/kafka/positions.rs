@@ -73,7 +73,7 @@ async fn a_route_reads_its_true_position_past_another_routes_open_transaction() 
         .expect("written");
 
     let announced: Arc<Mutex<Vec<String>>> = Arc::default();
-    let reading = tokio::spawn({
+    let reading = sfbridge::runtime::task::spawn("reading", {
         let (positions, announced) = (positions.clone(), announced.clone());
         async move {
             let note = move |reason| announced.lock().push(reason);
@@ -90,7 +90,7 @@ async fn a_route_reads_its_true_position_past_another_routes_open_transaction() 
         "what is committed behind the open transaction is not read yet"
     );
     tokio::task::block_in_place(|| other.commit_transaction(Duration::from_secs(20))).expect("committed");
-    let read = reading.await.expect("it ends").expect("read");
+    let read = reading.join().await.expect("it ends").expect("read");
     assert_eq!(read.as_deref(), Some(&b"true"[..]));
     assert_eq!(positions.read("other", &no_wait).await.expect("read"), {
         (partition_of("other", 16) == partition).then(|| b"open".to_vec())

@@ -102,7 +102,8 @@ async fn ready_fails_while_the_other_side_is_silent_and_names_the_route() {
     };
     let app = App::open(loaded.config, timings).await.unwrap();
     let address = app.admin_address;
-    let running = tokio::spawn(async move { app.run(&mut Signals::never()).await });
+    let running =
+        sfbridge::runtime::task::spawn("bridge", async move { app.run(&mut Signals::never()).await });
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let ready = || async {
         let answer = client.get(format!("http://{address}/ready")).send().await.ok()?;
@@ -135,5 +136,6 @@ async fn ready_fails_while_the_other_side_is_silent_and_names_the_route() {
         (ready().await?.0 == 200).then_some(())
     })
     .await;
-    running.abort();
+    // Its owner's end is the bridge's.
+    drop(running);
 }
