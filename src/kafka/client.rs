@@ -85,8 +85,9 @@ impl Connection {
 
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.with_defaults(&[
-            // A transaction is filled as fast as it can be and then waited for: waiting for more records
-            // adds to its time and saves nothing.
+            // A transaction is filled as fast as it can be and then waited for: waiting for more records adds
+            // to its time, and saves nothing (0, 0.5, 2 and 5 ms cost the same in a catch-up, here and at the
+            // broker).
             ("linger.ms", "0"),
         ]);
         config

@@ -4,6 +4,7 @@
 //! called, and neither it nor `abort_transaction` serves delivery reports for us. So everything is waited for
 //! here first, with zero-time polls and short sleeps (`poll` with a short time spins on the processor).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -81,13 +82,18 @@ fn pause(waited: Duration) -> Duration {
 
 impl Transaction<'_> {
     /// Tells how long the commit took.
-    pub(super) fn exactly_once(&self, records: &[Record], position: &Record) -> Result<Duration, WriteError> {
+    pub(super) fn exactly_once(
+        &self,
+        mut records: Vec<Record>,
+        position: Record,
+    ) -> Result<Duration, WriteError> {
         self.producer.context().begin();
         if let Err(error) = self.producer.begin_transaction() {
             return Err(self.lost(&error));
         }
-        let all = || records.iter().chain(std::iter::once(position));
-        if let Err(trouble) = self.deliver(all(), records.len()) {
+        let place = records.len();
+        records.push(position);
+        if let Err(trouble) = self.deliver(records, place) {
             return Err(self.abort(trouble));
         }
         let delivered = Instant::now();
@@ -104,10 +110,11 @@ impl Transaction<'_> {
         }
     }
 
-    pub(super) fn at_least_once(&self, records: &[Record], position: &Record) -> Result<(), WriteError> {
+    pub(super) fn at_least_once(&self, records: Vec<Record>, position: Record) -> Result<(), WriteError> {
         self.producer.context().begin();
-        self.deliver(records.iter(), records.len())
-            .and_then(|()| self.deliver(std::iter::once(position), 0))
+        let none = records.len();
+        self.deliver(records, none)
+            .and_then(|()| self.deliver(vec![position], 0))
             .map_err(|trouble| match self.drain() {
                 Ok(()) => trouble.into_error(),
                 Err(lost) => lost,
@@ -116,20 +123,21 @@ impl Transaction<'_> {
 
     /// Hands the records over and waits until all are acknowledged. `position` is the place of the position
     /// among them (at or past the end: it is not among them).
-    fn deliver<'r>(
-        &self,
-        records: impl Iterator<Item = &'r Record> + Clone,
-        position: usize,
-    ) -> Result<(), Trouble> {
-        for (index, record) in records.clone().enumerate() {
-            self.send(index, record, position)?;
+    ///
+    /// librdkafka copies what it is handed, so each record is dropped as soon as it is: of what is on its way
+    /// only the topics are needed again, to say which one refuses.
+    fn deliver(&self, records: Vec<Record>, position: usize) -> Result<(), Trouble> {
+        let mut topics = Vec::with_capacity(records.len());
+        for (index, record) in records.into_iter().enumerate() {
+            self.send(index, &record, position)?;
+            topics.push(record.topic);
         }
         let started = Instant::now();
         let mut failed_at = None;
         loop {
             self.serve();
             if let Some(undelivered) = self.producer.context().undelivered() {
-                let at_fault = records.clone().nth(undelivered.index);
+                let at_fault = topics.get(undelivered.index);
                 return Err(trouble(&undelivered, at_fault, position, self.object));
             }
             if self.producer.in_flight_count() == 0 {
@@ -168,14 +176,16 @@ impl Transaction<'_> {
             let full = error.rdkafka_error_code() == Some(Code::QueueFull);
             if !full || Instant::now() >= self.commit_by {
                 let undelivered = Undelivered { index, error };
-                return Err(match trouble(&undelivered, Some(record), position, self.object) {
-                    // Refused before it was sent: this one it is.
-                    Trouble::Refused(refusal) => Trouble::Refused(Refusal {
-                        index: Some(index),
-                        ..refusal
-                    }),
-                    failed @ Trouble::Failed(_) => failed,
-                });
+                return Err(
+                    match trouble(&undelivered, Some(&record.topic), position, self.object) {
+                        // Refused before it was sent: this one it is.
+                        Trouble::Refused(refusal) => Trouble::Refused(Refusal {
+                            index: Some(index),
+                            ..refusal
+                        }),
+                        failed @ Trouble::Failed(_) => failed,
+                    },
+                );
             }
             self.serve();
             std::thread::sleep(pause(started.elapsed()));
@@ -255,17 +265,16 @@ impl Trouble {
     }
 }
 
-fn trouble(undelivered: &Undelivered, at_fault: Option<&Record>, position: usize, object: &str) -> Trouble {
-    let Some(record) = at_fault else {
+fn trouble(undelivered: &Undelivered, at_fault: Option<&Arc<str>>, position: usize, object: &str) -> Trouble {
+    let Some(topic) = at_fault else {
         return Trouble::Failed(failure(&undelivered.error, object));
     };
     let code = undelivered.error.rdkafka_error_code().unwrap_or(Code::Unknown);
     if !is_refusal(code) {
-        return Trouble::Failed(failure(&undelivered.error, &format!("topic {}", record.topic)));
+        return Trouble::Failed(failure(&undelivered.error, &format!("topic {topic}")));
     }
     if undelivered.index == position {
         // Not an event's fault: the bridge's own small record was refused.
-        let topic = &record.topic;
         return Trouble::Failed(
             Failure::new(
                 ErrorKind::Denied,
@@ -278,7 +287,7 @@ fn trouble(undelivered: &Undelivered, at_fault: Option<&Record>, position: usize
         );
     }
     Trouble::Refused(Refusal {
-        topic: record.topic.clone(),
+        topic: Arc::clone(topic),
         reason: code.to_string(),
         too_large: is_too_large(code),
         index: None,

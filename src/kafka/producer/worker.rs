@@ -63,12 +63,16 @@ impl Worker {
         let mut settled_at = Instant::now();
         loop {
             match jobs.recv_timeout(IDLE_SERVE_EVERY) {
-                Ok(job) => {
+                Ok(Job {
+                    records,
+                    position,
+                    reply,
+                }) => {
                     std::thread::sleep(settled_at.saturating_duration_since(Instant::now()));
-                    let outcome = self.write(&producer, &job, &mut settled_at);
+                    let outcome = self.write(&producer, records, position, &mut settled_at);
                     let lost = matches!(outcome, Err(WriteError::Lost(_)));
                     // Whoever dropped the write reads the outcome from Kafka.
-                    drop(job.reply.send(outcome));
+                    drop(reply.send(outcome));
                     if lost {
                         return;
                     }
@@ -102,11 +106,12 @@ impl Worker {
         }
     }
 
-    /// Writes the job; `settled_at` becomes the time from which the next one is welcome.
+    /// One write; `settled_at` becomes the time from which the next one is welcome.
     fn write(
         &self,
         producer: &BaseProducer<Deliveries>,
-        job: &Job,
+        records: Vec<Record>,
+        position: Record,
         settled_at: &mut Instant,
     ) -> Result<Written, WriteError> {
         let started = Instant::now();
@@ -118,10 +123,10 @@ impl Worker {
         };
         match self.mode {
             Mode::Transactions => {
-                let commit_took = write.exactly_once(&job.records, &job.position)?;
+                let commit_took = write.exactly_once(records, position)?;
                 *settled_at = Instant::now() + settling(commit_took);
             }
-            Mode::RecordsThenPosition => write.at_least_once(&job.records, &job.position)?,
+            Mode::RecordsThenPosition => write.at_least_once(records, position)?,
         }
         Ok(Written {
             took: started.elapsed(),

@@ -26,9 +26,14 @@ use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::auth::Session;
 use crate::salesforce::pubsub::{Item, ReceivedEvent, SubscribeOptions, Subscription};
 
-/// Received and not yet committed events may fill this many transactions: one that commits, one that is being
-/// filled meanwhile.
-const BATCHES_IN_HAND: usize = 2;
+/// Events that may be in hand beside a full transaction that commits: a hundred on their way and a hundred in
+/// work keep a stream busy meanwhile. An event of 1 KB is 13 KB in hand (as JSON with its headers, here, in
+/// librdkafka's queue and in its request), and ten routes may be busy at once.
+const EVENTS_BESIDE_A_BATCH: usize = 200;
+
+/// Bytes in hand, in full transactions: one that commits, one that is being filled meanwhile. Large events must
+/// not stall a stream for want of room beside a batch.
+const BATCHES_IN_HAND: u64 = 2;
 
 /// A connected route with nothing to deliver for this long is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
@@ -74,9 +79,9 @@ impl ToKafkaRoute {
                 route: Arc::clone(&self.status.name),
                 topic: self.flow.from.topic.clone(),
                 start: subscribe,
-                capacity_events: u32::try_from(commit.max_events.saturating_mul(BATCHES_IN_HAND))
+                capacity_events: u32::try_from(commit.max_events.saturating_add(EVENTS_BESIDE_A_BATCH))
                     .unwrap_or(u32::MAX),
-                capacity_bytes: (commit.max_bytes as u64).saturating_mul(BATCHES_IN_HAND as u64),
+                capacity_bytes: (commit.max_bytes as u64).saturating_mul(BATCHES_IN_HAND),
             },
             self.shared.metrics.clone(),
         );
