@@ -251,9 +251,10 @@ impl App {
                     failure,
                 });
             }
-            tracing::warn!(error = %chain(&failure), "Kafka is not reached yet");
+            let why = format!("Kafka is not reached yet: {}", chain(&failure));
+            tracing::warn!(remedy = failure.remedy, "{why}");
             for status in self.statuses.iter() {
-                status.starting(&format!("Kafka is not reached yet: {}", chain(&failure)));
+                status.waiting(&why, failure.remedy.as_deref(), None);
             }
             tokio::time::sleep(delays.next(None)).await;
         }

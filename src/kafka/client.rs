@@ -9,7 +9,7 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::error::{creation_failure, failure};
 use crate::config::KafkaConfig;
@@ -75,10 +75,10 @@ impl Connection {
         let connection = self.clone();
         blocking(move || {
             let client = connection.lookup_client()?;
-            client
-                .fetch_metadata(None, deadline)
-                .map(drop)
-                .map_err(|error| failure(&error, &connection.config.bootstrap_servers))
+            client.fetch_metadata(None, deadline).map(drop).map_err(|error| {
+                let said = refusal(&client).unwrap_or(error);
+                failure(&said, &connection.config.bootstrap_servers)
+            })
         })
         .await
     }
@@ -161,6 +161,24 @@ impl Connection {
         config.set("bootstrap.servers", &self.config.bootstrap_servers);
         config
     }
+}
+
+/// Events that may wait before the one that says why a broker hung up: a few for each of its addresses.
+const EVENTS_LOOKED_THROUGH: usize = 32;
+
+/// Why a broker refuses to talk to us, if it said so: a call only tells that the connection is gone, the
+/// reason (a wrong password, an untrusted certificate) comes as an event.
+fn refusal(client: &BaseConsumer<Context>) -> Option<KafkaError> {
+    let is_refusal = |error: &KafkaError| {
+        let code = error.rdkafka_error_code();
+        matches!(
+            code,
+            Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL)
+        )
+    };
+    (0..EVENTS_LOOKED_THROUGH)
+        .filter_map(|_| client.poll(Duration::ZERO)?.err())
+        .find(is_refusal)
 }
 
 /// Runs a blocking call of librdkafka off the runtime's own threads.

@@ -361,6 +361,7 @@ async fn a_wrong_password_for_kafka_is_named_and_never_shown() {
                 "advertised.listeners=PLAINTEXT://127.0.0.1:{{client}},SASL_PLAINTEXT://127.0.0.1:{port}"
             ),
             "sasl.enabled.mechanisms=PLAIN",
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
             "inter.broker.listener.name=PLAINTEXT",
             r#"listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_bridge="right-password";"#,
         ])
