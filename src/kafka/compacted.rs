@@ -142,6 +142,9 @@ impl CompactedReader {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        if end == read.next {
+            return Ok(());
+        }
         let found = clients.read_from(partition, read.next).await?;
         read.next = found.next;
         for (key, value) in found.records {

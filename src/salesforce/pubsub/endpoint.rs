@@ -8,7 +8,7 @@ use crate::config::SalesforceConfig;
 use crate::error::{ErrorKind, Failure};
 
 /// A host that does not take a connection in ten seconds is down.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// NAT tables and load balancers forget a silent connection after minutes and tell nobody.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
