@@ -11,6 +11,7 @@
 //! Dropping the handle ends the thread once it has finished what it was given, without waiting for it.
 
 mod deliveries;
+mod settling;
 mod transaction;
 mod worker;
 

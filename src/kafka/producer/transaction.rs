@@ -12,6 +12,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 
 use super::deliveries::{Deliveries, Undelivered};
+use super::settling::Took;
 use super::worker::SLICE;
 use super::{Refusal, WriteError};
 use crate::error::{ErrorKind, Failure};
@@ -81,12 +82,12 @@ fn pause(waited: Duration) -> Duration {
 }
 
 impl Transaction<'_> {
-    /// Tells how long the commit took.
     pub(super) fn exactly_once(
         &self,
         mut records: Vec<Record>,
         position: Record,
-    ) -> Result<Duration, WriteError> {
+    ) -> Result<Took, WriteError> {
+        let began = Instant::now();
         self.producer.context().begin();
         if let Err(error) = self.producer.begin_transaction() {
             return Err(self.lost(&error));
@@ -99,7 +100,10 @@ impl Transaction<'_> {
         let delivered = Instant::now();
         loop {
             let Err(error) = self.producer.commit_transaction(SLICE) else {
-                return Ok(delivered.elapsed());
+                return Ok(Took {
+                    deliver: delivered.duration_since(began),
+                    commit: delivered.elapsed(),
+                });
             };
             self.serve();
             match next_after(&error, self.commit_by) {

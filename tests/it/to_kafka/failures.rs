@@ -419,7 +419,7 @@ async fn kafka_that_is_not_reached_within_a_minute_ends_the_start_with_69() {
             .then_some(route)
     })
     .await;
-    assert_eq!(shown["state"]["name"], "starting");
+    assert_eq!(shown["state"]["name"], "waiting");
     assert_eq!(bridge.ended().await.code(), Some(69));
     let log = bridge.log();
     assert!(log.contains("sfbridge: ") && log.contains("127.0.0.1:9"), "{log}");
