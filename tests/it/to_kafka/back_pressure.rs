@@ -16,7 +16,7 @@ use crate::support::wait::until;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
 
-/// Of the routes here; a route asks for twice as many, less what it holds.
+/// Of the routes here.
 const MAX_EVENTS: u64 = 100;
 /// A full transaction, and what waits beside it.
 const IN_HAND_MAX: u64 = MAX_EVENTS + 200;
