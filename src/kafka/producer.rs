@@ -11,7 +11,6 @@
 //! Dropping the handle ends the thread once it has finished what it was given, without waiting for it.
 
 mod deliveries;
-mod settling;
 mod transaction;
 mod worker;
 

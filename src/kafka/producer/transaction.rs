@@ -12,7 +12,6 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 
 use super::deliveries::{Deliveries, Undelivered};
-use super::settling::Took;
 use super::worker::SLICE;
 use super::{Refusal, WriteError};
 use crate::error::{ErrorKind, Failure};
@@ -82,12 +81,12 @@ fn pause(waited: Duration) -> Duration {
 }
 
 impl Transaction<'_> {
+    /// Tells how long the commit took.
     pub(super) fn exactly_once(
         &self,
         mut records: Vec<Record>,
         position: Record,
-    ) -> Result<Took, WriteError> {
-        let began = Instant::now();
+    ) -> Result<Duration, WriteError> {
         self.producer.context().begin();
         if let Err(error) = self.producer.begin_transaction() {
             return Err(self.lost(&error));
@@ -100,10 +99,7 @@ impl Transaction<'_> {
         let delivered = Instant::now();
         loop {
             let Err(error) = self.producer.commit_transaction(SLICE) else {
-                return Ok(Took {
-                    deliver: delivered.duration_since(began),
-                    commit: delivered.elapsed(),
-                });
+                return Ok(delivered.elapsed());
             };
             self.serve();
             match next_after(&error, self.commit_by) {

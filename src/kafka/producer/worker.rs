@@ -9,7 +9,6 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 use tokio::sync::oneshot;
 
 use super::deliveries::Deliveries;
-use super::settling::Settling;
 use super::transaction::Transaction;
 use super::{Timing, WriteError, Written};
 use crate::error::{ErrorKind, Failure};
@@ -26,6 +25,8 @@ pub(super) const SLICE: Duration = Duration::from_secs(1);
 /// How long `init_transactions` may take: longer than an election of a coordinator, and than the end of a
 /// transaction that an earlier owner left open.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// What librdkafka waits when the coordinator is not through with the last transaction; not configurable.
+const SENT_BACK_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(super) struct Job {
@@ -59,7 +60,6 @@ impl Worker {
         if ready.send(Ok(())).is_err() {
             return;
         }
-        let mut settling = Settling::default();
         let mut settled_at = Instant::now();
         loop {
             match jobs.recv_timeout(IDLE_SERVE_EVERY) {
@@ -69,7 +69,7 @@ impl Worker {
                     reply,
                 }) => {
                     std::thread::sleep(settled_at.saturating_duration_since(Instant::now()));
-                    let outcome = self.write(&producer, records, position, &mut settling, &mut settled_at);
+                    let outcome = self.write(&producer, records, position, &mut settled_at);
                     let lost = matches!(outcome, Err(WriteError::Lost(_)));
                     // Whoever dropped the write reads the outcome from Kafka.
                     drop(reply.send(outcome));
@@ -112,7 +112,6 @@ impl Worker {
         producer: &BaseProducer<Deliveries>,
         records: Vec<Record>,
         position: Record,
-        settling: &mut Settling,
         settled_at: &mut Instant,
     ) -> Result<Written, WriteError> {
         let started = Instant::now();
@@ -124,9 +123,8 @@ impl Worker {
         };
         match self.mode {
             Mode::Transactions => {
-                let count = records.len();
-                let took = write.exactly_once(records, position)?;
-                *settled_at = Instant::now() + settling.after(count, took);
+                let commit_took = write.exactly_once(records, position)?;
+                *settled_at = Instant::now() + settling(commit_took);
             }
             Mode::RecordsThenPosition => write.at_least_once(records, position)?,
         }
@@ -143,5 +141,23 @@ fn serve_idle(producer: &BaseProducer<Deliveries>) {
             return;
         }
         producer.poll(Duration::ZERO);
+    }
+}
+
+/// How long the coordinator still works on a transaction whose commit it has answered: it writes the markers to
+/// every partition, which takes about as long as the answer took. A transaction that begins sooner is sent back
+/// and pauses for longer than that.
+fn settling(commit_took: Duration) -> Duration {
+    commit_took.min(SENT_BACK_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_transaction_waits_as_long_as_the_commit_took_and_never_longer_than_being_sent_back_costs() {
+        assert_eq!(settling(Duration::from_millis(2)), Duration::from_millis(2));
+        assert_eq!(settling(Duration::from_millis(500)), SENT_BACK_PAUSE);
     }
 }
