@@ -19,11 +19,9 @@ mod session;
 mod view;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::app::Exit;
 use crate::config::{LogConfig, LogFormat};
-use crate::runtime::shutdown::Signals;
 use crate::telemetry::logging;
 
 use self::screen::{LogLines, Screen};
@@ -82,42 +80,23 @@ fn rate(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("give a number from 0.1 to {RATE_MAX}"))
 }
 
-/// What still runs on a thread of its own when everything is over is given this long: the outcome is known.
-const THREADS_END_WITHIN: Duration = Duration::from_millis(200);
-
 pub(super) fn run(arguments: &Args) -> Exit {
     let screen = Screen::of_stdout();
     if let Err(why) = install_logging(&screen) {
         eprintln!("sfbridge: {why}");
         return Exit::Configuration;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("sfbridge: the runtime cannot be started: {error}");
-            return Exit::Bug;
-        }
-    };
-    let exit = runtime.block_on(async {
-        let mut signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(error) => {
-                eprintln!("sfbridge: signals cannot be listened to: {error}");
-                return Exit::Bug;
-            }
-        };
+    super::on_runtime(async |signals| {
         let session = tokio::select! {
             session = Session::open(arguments, screen) => session,
             () = signals.next() => return Exit::Clean,
         };
         let outcome = match session {
-            Ok(session) => session.run(&mut signals).await,
+            Ok(session) => session.run(signals).await,
             Err(stopped) => Err(stopped),
         };
         outcome.unwrap_or_else(|stopped| crate::app::report(&Err(stopped)))
-    });
-    runtime.shutdown_timeout(THREADS_END_WITHIN);
-    exit
+    })
 }
 
 /// Warnings only: the table is what there is to see. On a terminal they go above it, not through it.

@@ -8,10 +8,12 @@ pub mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::app::Exit;
+use crate::runtime::shutdown::Signals;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -68,4 +70,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),
     }
+}
+
+/// What still runs on a thread of its own when everything is over is given this long: the outcome is known.
+const THREADS_END_WITHIN: Duration = Duration::from_millis(200);
+
+/// Runs a command that connects to something: on a runtime, with the signals that end it.
+fn on_runtime(command: impl AsyncFnOnce(&mut Signals) -> Exit) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("sfbridge: the runtime cannot be started: {error}");
+            return Exit::Bug;
+        }
+    };
+    let exit = runtime.block_on(async {
+        match Signals::listen() {
+            Ok(mut signals) => command(&mut signals).await,
+            Err(error) => {
+                eprintln!("sfbridge: signals cannot be listened to: {error}");
+                Exit::Bug
+            }
+        }
+    });
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
+    exit
 }

@@ -95,26 +95,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "give seconds above zero, such as 120s".to_owned())
 }
 
-/// Runs the org on a runtime of its own.
 pub(super) fn run(args: Args) -> Exit {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(execute(args)),
-        Err(error) => fail(&chain(&error)),
-    }
+    super::on_runtime(async |signals| execute(args, signals).await)
 }
 
-async fn execute(args: Args) -> Exit {
+async fn execute(args: Args, signals: &mut Signals) -> Exit {
     let output = args.output;
     let settings = match settings(args) {
         Ok(settings) => settings,
         Err(message) => return fail(&message),
     };
     let credentials = settings.clone();
-    // Before the start, so that an early signal is not missed.
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => return fail(&chain(&error)),
-    };
     let org = match Simulator::start(settings).await {
         Ok(org) => org,
         Err(error) => return fail(&chain(&error)),

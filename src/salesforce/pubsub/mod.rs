@@ -22,4 +22,4 @@ mod tests;
 pub use anchor::Start;
 pub use client::PubSubClient;
 pub use schemas::SchemaCache;
-pub use subscribe::{Item, ReceivedEvent, Releaser, StreamStatus, SubscribeOptions, Subscription};
+pub use subscribe::{Item, ReceivedEvent, StreamStatus, SubscribeOptions, Subscription};

@@ -164,11 +164,6 @@ impl Subscription {
         self.shared.release(events, bytes);
     }
 
-    /// Releases from another task.
-    pub fn releaser(&self) -> Releaser {
-        Releaser(Arc::clone(&self.shared))
-    }
-
     pub fn status(&self) -> watch::Receiver<StreamStatus> {
         self.shared.status.subscribe()
     }
@@ -176,15 +171,5 @@ impl Subscription {
     /// When Salesforce last said anything, in epoch milliseconds.
     pub fn last_answer_ms(&self) -> Option<i64> {
         Some(self.shared.last_answer_ms.load(Ordering::Relaxed)).filter(|at| *at > 0)
-    }
-}
-
-/// [`Subscription::release`] for whoever commits.
-#[derive(Debug, Clone)]
-pub struct Releaser(Arc<Shared>);
-
-impl Releaser {
-    pub fn release(&self, events: u64, bytes: u64) {
-        self.0.release(events, bytes);
     }
 }
