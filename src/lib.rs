@@ -7,12 +7,13 @@
 //!                        ▲ runtime (supervise, retry, shut down) · telemetry · admin (HTTP)
 //! ```
 //!
-//! Imports go one way: `cli → app → {admin, routes} → {salesforce, kafka, contracts} → {runtime, telemetry,
+//! Imports go one way: `cli → app → {admin, routes} → {salesforce, kafka, contracts} → avro → {runtime, telemetry,
 //! config, error}`. `salesforce` and `kafka` never import each other; `simulator` imports the generated
 //! protocol types alone, so that client and simulator check each other. `tests/it/tidy.rs` holds this.
 
 pub mod admin;
 pub mod app;
+pub mod avro;
 pub mod cli;
 pub mod config;
 pub mod contracts;

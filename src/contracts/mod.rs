@@ -2,6 +2,10 @@
 //! of Salesforce's API and nothing of Kafka's.
 //!
 //! ```text
-//!  Salesforce's schema ──▶ derivation ──▶ followed contract ─┐
-//!  the team's own schema file ──────────▶ pinned contract ───┴─▶ registry: an id for the readers
+//!  Salesforce's schema ──▶ derive ──▶ followed contract ─┐
+//!  the team's own schema file ──────▶ pinned contract ───┴─▶ registry: an id for the readers
+//!                                       └─▶ projection: each event onto it
 //! ```
+
+pub mod derive;
+pub mod projection;

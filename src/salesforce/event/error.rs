@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bitmap::BitmapError;
 use super::schema::EventSchema;
-use super::wire::WireError;
+use crate::avro::WireError;
 use crate::error::{ErrorKind, Failure};
 
 /// An event whose bytes do not fit its schema. It can never be delivered as it is.

@@ -17,7 +17,7 @@ use super::bitmap::field_names;
 use super::error::Problem;
 use super::json::JsonValue;
 use super::schema::Field;
-use super::wire::{Wire, WireError};
+use crate::avro::{Wire, WireError};
 
 /// What happened to the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -103,8 +103,15 @@ pub struct ChangeEventHeader {
     pub nulled_fields: Vec<Arc<str>>,
     pub diff_fields: Vec<Arc<str>>,
     pub changed_fields: Vec<Arc<str>>,
-    /// The JSON of fields that this program does not know, in the schema's order.
-    unknown: Vec<Vec<u8>>,
+    /// Fields that this program does not know, in the schema's order.
+    pub(super) unknown: Vec<UnknownField>,
+}
+
+/// A header field's value, both as it came and as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct UnknownField {
+    pub(super) avro: Vec<u8>,
+    json: Vec<u8>,
 }
 
 /// The header's fields in wire order.
@@ -181,7 +188,9 @@ impl HeaderSchema {
                 Slot::NulledFields => write(out, &header.nulled_fields),
                 Slot::DiffFields => write(out, &header.diff_fields),
                 Slot::ChangedFields => write(out, &header.changed_fields),
-                Slot::Unknown(_) => out.extend_from_slice(unknown.next().map_or(b"null", Vec::as_slice)),
+                Slot::Unknown(_) => {
+                    out.extend_from_slice(unknown.next().map_or(b"null", |unknown| unknown.json.as_slice()))
+                }
             }
         }
         out.push(b'}');
@@ -227,23 +236,25 @@ impl ChangeEventHeader {
             Slot::DiffFields => self.diff_fields = names(wire)?,
             Slot::ChangedFields => self.changed_fields = names(wire)?,
             Slot::Unknown(schema) => {
-                let json = transcode(schema, wire).ok_or_else(|| Problem::UnknownHeader { field: name() })?;
-                self.unknown.push(json);
+                let value =
+                    transcode(schema, wire).ok_or_else(|| Problem::UnknownHeader { field: name() })?;
+                self.unknown.push(value);
             }
         }
         Ok(())
     }
 }
 
-/// One value as JSON, by its own schema.
-fn transcode(schema: &Schema, wire: &mut Wire<'_>) -> Option<Vec<u8>> {
+/// One value, by its own schema.
+fn transcode(schema: &Schema, wire: &mut Wire<'_>) -> Option<UnknownField> {
     let mut json = Vec::new();
     let rest = wire.rest();
     let mut state = DeserializerState::from_slice(rest, schema);
     JsonValue(&mut json).deserialize(state.deserializer()).ok()?;
     let left = state.fill_buf().ok()?.len();
-    wire.skip(rest.len().saturating_sub(left));
-    Some(json)
+    let avro = rest.get(..rest.len().saturating_sub(left))?.to_vec();
+    wire.skip(avro.len());
+    Some(UnknownField { avro, json })
 }
 
 /// Text, integers and lists of text: JSON can write them all, and a `Vec` takes every byte.

@@ -14,10 +14,10 @@ use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 use std::io::BufRead as _;
 
-use super::calendar::{write_date, write_date_time};
 use super::decode::DecodedEvent;
 use super::error::{DecodeError, Problem};
 use super::schema::{DocType, EventSchema};
+use crate::avro::calendar::{write_date, write_date_time};
 
 /// More elements than an event of 1 MB has room for; only elements that take no bytes could go on for ever.
 const ARRAY_ELEMENTS_MAX: usize = 1 << 20;

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!  payload ──▶ decode ──▶ DecodedEvent (header with field names · body offset · times · record ids)
-//!     └──────────┴──────▶ write_json / json_values ──▶ one JSON object a record id
+//!     ├──────────┴──────▶ write_json / json_values ──▶ one JSON object a record id
+//!     ├──────────┴──────▶ write_datum ──▶ the same Avro, names in place of bitmaps
+//!     └──────────┴──────▶ FieldIndex, EventView ──▶ fields in place, for filters and projections
 //! ```
 //!
 //! * **In**: a bare Avro datum (no framing) and the [`EventSchema`] with the *event's own* schema id. Another
@@ -13,23 +15,24 @@
 //!   the payload. Error texts hold names of fields and events, never values.
 //! * Nothing here knows of Kafka: keys, ids and headers of records are put together by the routes.
 //!
-//! The body begins at [`DecodedEvent::body_offset`]; everything before it is the header, so that a writer
-//! of Avro can put another header in front and copy the rest.
+//! The body begins at [`DecodedEvent::body_offset`]; everything before it is the header.
 
 mod bitmap;
-mod calendar;
 mod decode;
 mod error;
 mod header;
 mod json;
 mod schema;
-mod wire;
+mod splice;
+mod view;
 
 pub use decode::{DecodedEvent, decode};
 pub use error::DecodeError;
 pub use header::{ChangeEventHeader, ChangeType};
 pub use json::{json_values, write_json};
 pub use schema::{DocType, EventSchema, Field, SchemaError};
+pub use splice::{write_datum, write_header};
+pub use view::{EventView, FieldIndex};
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use serde_avro_fast::schema::{Record, RegularType, SchemaKey, SchemaMut};
 
 use super::error::Problem;
 use super::header::{ChangeType, HeaderField, HeaderSchema, Slot};
+use crate::avro;
 use crate::error::{ErrorKind, Failure};
 
 /// The field that makes a record a change event, its first one.
@@ -37,6 +38,8 @@ pub enum SchemaError {
         id: String,
         source: serde_avro_fast::schema::SchemaError,
     },
+    #[error("schema {id} is not an Avro schema")]
+    Names { id: String, source: avro::SchemaError },
     #[error("schema {id} is not JSON of the expected shape")]
     NotJson { id: String, source: serde_json::Error },
     #[error("schema {id} is not a record")]
@@ -101,6 +104,10 @@ pub struct EventSchema {
     name: Arc<str>,
     fields: Vec<Field>,
     header: Option<HeaderSchema>,
+    /// The whole event, header included.
+    avro: avro::Schema,
+    json: Arc<str>,
+    /// What follows the header, for the transcoder.
     body: Schema,
     created_date: Option<usize>,
     created_by: Option<usize>,
@@ -113,6 +120,10 @@ impl EventSchema {
     /// When it is not an Avro record, or its header is not one this program can read.
     pub fn parse(id: &str, json: &str) -> Result<Self, SchemaError> {
         let mut graph: SchemaMut = json.parse().map_err(|source| SchemaError::NotAvro {
+            id: id.to_owned(),
+            source,
+        })?;
+        let avro = avro::Schema::parse(json).map_err(|source| SchemaError::Names {
             id: id.to_owned(),
             source,
         })?;
@@ -155,6 +166,8 @@ impl EventSchema {
             name,
             fields,
             header,
+            avro,
+            json: json.into(),
             body,
             created_date,
             created_by,
@@ -169,6 +182,28 @@ impl EventSchema {
     /// The event's name, without namespace: `AccountChangeEvent`, `Order_Shipped__e`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The schema as Salesforce serves it.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The whole event's schema, the header as field 0 of a change event.
+    pub const fn avro(&self) -> &avro::Schema {
+        &self.avro
+    }
+
+    /// The type of a field, by its index in [`Self::fields`].
+    pub fn field_type(&self, field: usize) -> Option<avro::TypeId> {
+        let record = self.avro.record()?;
+        record.fields.get(field).map(|field| field.type_id)
+    }
+
+    pub(super) fn body_types(&self) -> impl Iterator<Item = avro::TypeId> {
+        let header_fields = usize::from(self.header.is_some());
+        let fields = self.avro.record().map_or(&[][..], |record| &record.fields);
+        fields.iter().skip(header_fields).map(|field| field.type_id)
     }
 
     pub const fn is_change_event(&self) -> bool {

@@ -1,4 +1,4 @@
-//! `cli → app → {admin, routes} → {salesforce, kafka, contracts} → {runtime, telemetry, config, error}`.
+//! `cli → app → {admin, routes} → {salesforce, kafka, contracts} → avro → {runtime, telemetry, config, error}`.
 
 use super::source::{Source, module_of};
 
@@ -6,16 +6,19 @@ const FOUNDATION: [&str; 4] = ["runtime", "telemetry", "config", "error"];
 
 /// What each top-level module may name besides itself.
 fn allowed(top: &str) -> Vec<&'static str> {
-    let sides = ["salesforce", "kafka", "contracts"];
+    let sides = ["salesforce", "kafka", "contracts", "avro"];
     let mut allowed = FOUNDATION.to_vec();
     match top {
         // The simulator shares no code with the client, so that the two can check each other.
         "simulator" => return vec!["proto"],
         "error" => return vec![],
+        // Data and its schemas: nothing of where they come from.
+        "avro" => return vec![],
         "runtime" | "telemetry" | "config" => {}
         // The only side that speaks the protocol.
-        "salesforce" => allowed.push("proto"),
-        "kafka" | "contracts" => {}
+        "salesforce" => allowed.extend(["avro", "proto"]),
+        "contracts" => allowed.push("avro"),
+        "kafka" => {}
         "routes" => allowed.extend(sides),
         // Shows the routes' states; the routes know nothing of it.
         "admin" => allowed.extend(sides.iter().chain(&["routes"])),
@@ -30,7 +33,7 @@ fn allowed(top: &str) -> Vec<&'static str> {
     allowed
 }
 
-const TOPS: [&str; 14] = [
+const TOPS: [&str; 15] = [
     "cli",
     "app",
     "admin",
@@ -38,6 +41,7 @@ const TOPS: [&str; 14] = [
     "salesforce",
     "kafka",
     "contracts",
+    "avro",
     "runtime",
     "telemetry",
     "config",

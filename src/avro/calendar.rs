@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
 /// A time in UTC with milliseconds, quoted: `"2023-05-27T19:53:17.000Z"`.
-pub(super) fn write_date_time(out: &mut Vec<u8>, epoch_ms: i64) {
+pub fn write_date_time(out: &mut Vec<u8>, epoch_ms: i64) {
     match civil(epoch_ms) {
         Some(at) => {
             out.push(b'"');
@@ -31,7 +31,7 @@ pub(super) fn write_date_time(out: &mut Vec<u8>, epoch_ms: i64) {
 }
 
 /// A day, quoted: `"2023-05-27"`. Salesforce sends its midnight in UTC; any other time of the day is cut off.
-pub(super) fn write_date(out: &mut Vec<u8>, epoch_ms: i64) {
+pub fn write_date(out: &mut Vec<u8>, epoch_ms: i64) {
     match civil(epoch_ms) {
         Some(at) => {
             out.push(b'"');
