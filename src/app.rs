@@ -14,7 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::admin::{self, AdminState, CommandRequest};
-use crate::config::{Config, Flow};
+use crate::config::{Config, Flow, SubjectNaming};
+use crate::contracts::registry::Registry;
 use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Connection, Ownership, PositionStore, Topics};
 use crate::routes::state::RouteStatus;
@@ -221,6 +222,11 @@ impl App {
             topics,
             positions,
             salesforce,
+            registry: self.registry()?,
+            naming: config
+                .schema_registry
+                .as_ref()
+                .map_or(SubjectNaming::Topic, |registry| registry.subject),
             metrics: self.metrics.clone(),
         };
         Ok(Bridge::new(
@@ -230,6 +236,18 @@ impl App {
             shared,
             ownership,
         ))
+    }
+
+    /// Nothing is asked of it yet: a registry that is down stops no route that does without it.
+    fn registry(&self) -> Result<Option<Registry>, Stopped> {
+        let configured = self.config.schema_registry.as_ref();
+        configured
+            .map(Registry::new)
+            .transpose()
+            .map_err(|failure| Stopped {
+                exit: Exit::Configuration,
+                failure,
+            })
     }
 
     async fn reach_kafka(&self, connection: &Connection) -> Result<(), Stopped> {

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{AdminState, CommandRequest, RouteCommand};
-use crate::routes::state::{PositionView, RouteState, RouteStatus};
+use crate::routes::state::{ContractView, PositionView, RouteState, RouteStatus};
 use crate::runtime::clock;
 
 #[derive(Debug, Serialize)]
@@ -30,6 +30,8 @@ struct RouteView {
     dead_letters: u64,
     gaps: u64,
     in_hand: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contracts: Vec<ContractView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
 }
@@ -49,6 +51,7 @@ fn view(route: &RouteStatus) -> RouteView {
         dead_letters: counters.dead_letters.load(Ordering::Relaxed),
         gaps: counters.gaps.load(Ordering::Relaxed),
         in_hand: counters.in_hand.load(Ordering::Relaxed),
+        contracts: route.contracts(),
         last_error: route.last_error(),
     }
 }

@@ -8,4 +8,5 @@
 //! ```
 
 pub mod derive;
+pub mod pinned;
 pub mod projection;

@@ -77,6 +77,19 @@ pub struct PositionView {
     pub updated_at: Option<String>,
 }
 
+/// A contract that a route's records stand under, as `/api/routes` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContractView {
+    pub topic: String,
+    /// The record's name: a topic may hold several.
+    pub event: String,
+    pub subject: String,
+    /// Of the registry: what stands in front of every record.
+    pub schema_id: u32,
+    /// Salesforce's id of the event's schema.
+    pub salesforce_schema: String,
+}
+
 /// Counters of one route since the process started.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -103,6 +116,8 @@ enum Assignment {
 struct Inner {
     state: RouteState,
     position: PositionView,
+    /// The latest of each topic and event.
+    contracts: Vec<ContractView>,
     assignment: Assignment,
     /// A halt is final until a person acts: nothing else may overwrite it.
     last_error: Option<String>,
@@ -137,6 +152,7 @@ impl RouteStatus {
                     until: None,
                 },
                 position: PositionView::default(),
+                contracts: Vec::new(),
                 assignment: Assignment::Pending,
                 last_error: None,
             }),
@@ -282,6 +298,18 @@ impl RouteStatus {
 
     pub fn position(&self) -> PositionView {
         self.inner.lock().position.clone()
+    }
+
+    pub fn contracts(&self) -> Vec<ContractView> {
+        self.inner.lock().contracts.clone()
+    }
+
+    /// From now on the event's records in this topic stand under this contract.
+    pub fn contract(&self, contract: ContractView) {
+        let mut inner = self.inner.lock();
+        let same = |known: &ContractView| known.topic == contract.topic && known.event == contract.event;
+        inner.contracts.retain(|known| !same(known));
+        inner.contracts.push(contract);
     }
 
     pub fn last_error(&self) -> Option<String> {

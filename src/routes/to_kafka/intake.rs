@@ -8,14 +8,15 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::{RunEnd, ToKafkaRoute, until_done};
-use crate::error::{Action, ErrorKind};
+use crate::config::RouteConfig;
+use crate::error::{Action, ErrorKind, Failure};
 use crate::kafka::Record;
 use crate::routes::batch::BatchPolicy;
 use crate::routes::cloud_event::{EventHeaders, TimeText, record_timestamp_ms};
 use crate::routes::culprit::CulpritSearch;
 use crate::routes::dead_letter::{self, PoisonCounter, Reason};
 use crate::routes::gap::{GapKind, GapReport};
-use crate::routes::output::{Outputs, ce_ids};
+use crate::routes::output::{Delivery, Outputs, ce_ids};
 use crate::routes::start::{self, Resume};
 use crate::routes::tracker::{Tracker, Verdict};
 use crate::runtime::clock;
@@ -64,7 +65,7 @@ pub(super) struct Tally {
 pub(super) struct Intake {
     pub(super) tracker: Tracker,
     pub(super) resume: Resume,
-    outputs: Outputs,
+    pub(super) outputs: Outputs,
     /// Topics that are known to be there: few, as many as the outputs have made names.
     ensured: HashSet<Arc<str>>,
     poison: PoisonCounter,
@@ -97,16 +98,20 @@ impl Dead {
 }
 
 impl Intake {
+    /// # Errors
+    /// When a contract file cannot be used.
     pub(super) fn new(
         route: &ToKafkaRoute,
         session: &Session,
         resume: Resume,
         poison: PoisonCounter,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Failure> {
+        let RouteConfig { name, .. } = &route.config;
+        let naming = route.shared.naming;
+        Ok(Self {
             tracker: Tracker::new(resume.replay_id.clone(), resume.after.clone()),
             resume,
-            outputs: Outputs::new(&route.config.name, &route.flow.to),
+            outputs: Outputs::new(name, &route.flow.from.topic, naming, &route.flow.to)?,
             ensured: HashSet::new(),
             poison,
             dead_letter_topic: route.config.dead_letter.topic.as_str().into(),
@@ -114,7 +119,7 @@ impl Intake {
             route: Bytes::copy_from_slice(route.config.name.as_bytes()),
             times: TimeText::default(),
             schema: None,
-        }
+        })
     }
 
     pub(super) const fn poison(&self) -> PoisonCounter {
@@ -236,15 +241,16 @@ impl Intake {
                 without_value: condemned.without_value,
             });
         let now_ms = clock::now_ms();
-        let planned = match (decoded, condemned) {
+        let delivered = match (decoded, condemned) {
             (Ok(decoded), None) => {
                 let schema = self.schema.as_ref().map(|(schema, ..)| Arc::clone(schema));
                 match schema {
                     Some(schema) => {
+                        self.prepare(route, &schema, decoded.entity(), stop).await?;
                         let timestamp_ms = record_timestamp_ms(time_ms, now_ms);
                         self.outputs
-                            .records(&schema, &event.payload, &decoded, ids, &headers, timestamp_ms)
-                            .map(|records| (records, decoded))
+                            .deliver(&schema, &event.payload, &decoded, ids, &headers, timestamp_ms)
+                            .map(|delivery| (delivery, decoded))
                             .map_err(Dead::poison)
                     }
                     None => Err(Dead::poison("the event has no schema")),
@@ -252,27 +258,54 @@ impl Intake {
             }
             (Ok(_), Some(dead)) | (Err(dead), _) => Err(dead),
         };
-        match planned {
-            Ok((records, decoded)) => {
-                self.ensure_topics(route, &records, stop).await?;
-                let gap = self.gap(route, event, &decoded);
-                if let Some(report) = &gap {
-                    batch
-                        .records
-                        .push(until_done(route, stop, || route.gap_record(report)).await?);
-                    batch.gaps.push(report.kind);
-                }
-                batch.tally.written += records.len() as u64;
-                batch.tally.bytes += value_bytes(&records);
-                batch.records.extend(records);
-                batch.event_times_ms.extend(time_ms);
-                self.poison.delivered();
-            }
+        let id = || ids.first().map(|id| Bytes::copy_from_slice(id.as_bytes()));
+        let (delivery, decoded) = match delivered {
+            Ok(delivered) => delivered,
             Err(dead) => {
-                let id = ids.first().map(|id| Bytes::copy_from_slice(id.as_bytes()));
-                self.dead_letter(route, event, dead, headers, id, batch, stop)
+                self.dead_letter(route, event, dead, headers, id(), batch, stop)
                     .await?;
+                batch.halts = self.poison.dead_lettered();
+                batch.sealed = batch.halts;
+                return Ok(());
             }
+        };
+        let Delivery {
+            records,
+            filtered,
+            refusals,
+        } = delivery;
+        self.ensure_topics(route, &records, stop).await?;
+        let gap = self.gap(route, event, &decoded);
+        if let Some(report) = &gap {
+            let record = until_done(route, stop, || route.gap_record(report)).await?;
+            batch.records.push(record);
+            batch.gaps.push(report.kind);
+        }
+        let is_delivered = refusals.is_empty() || !records.is_empty();
+        batch.tally.written += records.len() as u64;
+        batch.tally.filtered += filtered;
+        batch.tally.bytes += value_bytes(&records);
+        batch.records.extend(records);
+        batch.event_times_ms.extend(time_ms);
+        for refusal in refusals {
+            let reason = Reason {
+                kind: refusal.kind,
+                error: refusal.error,
+                attempts: 1,
+            };
+            let dead = Dead {
+                reason,
+                without_value: false,
+            };
+            self.dead_letter(route, event, dead, headers.clone(), id(), batch, stop)
+                .await?;
+        }
+        // An output whose contract broke must not halt the siblings that have the event.
+        if is_delivered {
+            self.poison.delivered();
+        } else {
+            batch.halts = self.poison.dead_lettered();
+            batch.sealed = batch.halts;
         }
         Ok(())
     }
@@ -374,8 +407,6 @@ impl Intake {
             &dead.reason,
         ));
         batch.tally.dead_letters += 1;
-        batch.halts = self.poison.dead_lettered();
-        batch.sealed = batch.halts;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 
 mod account;
 mod begin;
+mod contracts;
 mod intake;
 mod run;
 
@@ -18,7 +19,8 @@ use tokio::time::Instant;
 use super::culprit::{CulpritSearch, Verdict};
 use super::dead_letter::PoisonCounter;
 use super::state::RouteStatus;
-use crate::config::{DeadLetterConfig, RouteConfig, ToKafkaConfig};
+use crate::config::{DeadLetterConfig, RouteConfig, SubjectNaming, ToKafkaConfig};
+use crate::contracts::registry::Registry;
 use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Connection, PositionStore, Refusal, Topics, WriteError};
 use crate::runtime::clock;
@@ -39,6 +41,10 @@ pub struct Shared {
     pub topics: Topics,
     pub positions: Arc<PositionStore>,
     pub salesforce: Salesforce,
+    /// Where one is configured.
+    pub registry: Option<Registry>,
+    /// How subjects are named there.
+    pub naming: SubjectNaming,
     pub metrics: Metrics,
 }
 

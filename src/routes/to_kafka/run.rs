@@ -85,7 +85,10 @@ impl ToKafkaRoute {
             },
             self.shared.metrics.clone(),
         );
-        let mut intake = Intake::new(self, &session, resume, memory.poison);
+        let mut intake = match Intake::new(self, &session, resume, memory.poison) {
+            Ok(intake) => intake,
+            Err(failure) => return failure.into(),
+        };
         let mut status = subscription.status();
         let mut waiting: VecDeque<ReceivedEvent> = VecDeque::new();
         let mut policy = BatchPolicy::new(commit);

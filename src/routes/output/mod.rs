@@ -1,0 +1,415 @@
+//! From a decoded event to the records of every output of a route. Pure: values in, records out.
+//!
+//! ```text
+//!  event's schema ──▶ Draft (topic · contract · key) ──▶ registry's id ──▶ Plan, once a schema and output
+//!  event ──▶ filter ──▶ value by the plan's encoding ──▶ key ──▶ a record for each record id, and its tombstone
+//! ```
+//!
+//! Each output stands for itself: one whose filter fails, whose contract has no room for a value or that finds no
+//! key gives a [`Refusal`], and its siblings their records. What several outputs need is made once.
+
+mod form;
+mod key;
+mod plan;
+mod values;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use form::KafkaFraming;
+pub use plan::{Draft, Names, Plan, Registration, Setting, is_channel, naming, topic_name};
+
+use super::cloud_event::EventHeaders;
+use crate::config::{KafkaOutput, SubjectNaming};
+use crate::contracts::pinned::Pinned;
+use crate::error::{ErrorKind, Failure};
+use crate::kafka::Record;
+use crate::salesforce::event::{ChangeType, DecodeError, DecodedEvent, EventSchema};
+use form::ValueError;
+use key::KeyError;
+use plan::KeyPlan;
+use values::EventValues;
+
+/// The ids that name an event's records for ever: `<transactionKey>/<sequenceNumber>/<entityName>/<changeType>/
+/// <record id>` for each record of a change (one with an empty record id where it names none), the event's own
+/// id for a platform event.
+pub fn ce_ids(event_id: &str, event: &DecodedEvent) -> Vec<String> {
+    let Some(header) = event.header() else {
+        return vec![event_id.to_owned()];
+    };
+    let prefix = format!(
+        "{}/{}/{}/{}/",
+        header.transaction_key,
+        header.sequence_number,
+        header.entity_name,
+        header.change_type.name()
+    );
+    if header.record_ids.is_empty() {
+        return vec![prefix];
+    }
+    header
+        .record_ids
+        .iter()
+        .map(|id| format!("{prefix}{id}"))
+        .collect()
+}
+
+/// One output: as configured, with its contract file read, and its plans by Salesforce's schema id.
+#[derive(Debug)]
+struct Output {
+    config: KafkaOutput,
+    pinned: Option<Pinned>,
+    plans: HashMap<Arc<str>, Planned>,
+}
+
+/// What an output does with the events of one schema.
+#[derive(Debug)]
+enum Planned {
+    Ready(Plan),
+    /// The contract is broken and the output's policy stores such events as dead letters.
+    Broken(String),
+}
+
+/// An output that cannot have an event, while its siblings may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub kind: ErrorKind,
+    /// Names the output's topic and the rule.
+    pub error: String,
+}
+
+/// What becomes of one event.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    pub records: Vec<Record>,
+    /// Outputs whose filter left the event out.
+    pub filtered: u64,
+    pub refusals: Vec<Refusal>,
+}
+
+/// The outputs of one route.
+#[derive(Debug)]
+pub struct Outputs {
+    route: String,
+    salesforce_topic: String,
+    naming: SubjectNaming,
+    outputs: Vec<Output>,
+}
+
+impl Outputs {
+    /// Reads the contract files.
+    ///
+    /// # Errors
+    /// `Contract`: a contract file that cannot be used.
+    pub fn new(
+        route: &str,
+        salesforce_topic: &str,
+        naming: SubjectNaming,
+        outputs: &[KafkaOutput],
+    ) -> Result<Self, Failure> {
+        let read = |config: &KafkaOutput| {
+            let file = config
+                .contract
+                .as_ref()
+                .and_then(|contract| contract.file.as_deref());
+            Ok(Output {
+                config: config.clone(),
+                pinned: file.map(Pinned::read).transpose()?,
+                plans: HashMap::new(),
+            })
+        };
+        Ok(Self {
+            route: route.to_owned(),
+            salesforce_topic: salesforce_topic.to_owned(),
+            naming,
+            outputs: outputs.iter().map(read).collect::<Result<_, Failure>>()?,
+        })
+    }
+
+    /// The outputs that have no plan for this schema yet.
+    pub fn unplanned(&self, schema: &EventSchema) -> Vec<usize> {
+        let lacks = |(_, output): &(usize, &Output)| !output.plans.contains_key(schema.id());
+        self.outputs
+            .iter()
+            .enumerate()
+            .filter(lacks)
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// The output as configured.
+    pub fn config(&self, output: usize) -> Option<&KafkaOutput> {
+        self.outputs.get(output).map(|output| &output.config)
+    }
+
+    /// What an output needs for the events of a schema.
+    ///
+    /// # Errors
+    /// `Contract`: the schema cannot serve the output.
+    pub fn draft(&self, output: usize, schema: &EventSchema, entity: Option<&str>) -> Result<Draft, Failure> {
+        let Some(output) = self.outputs.get(output) else {
+            return Err(Failure::new(ErrorKind::Unknown, "there is no such output"));
+        };
+        let setting = Setting {
+            output: &output.config,
+            pinned: output.pinned.as_ref(),
+            naming: self.naming,
+            salesforce_topic: &self.salesforce_topic,
+            names: Names {
+                entity: entity.unwrap_or_else(|| schema.name()),
+                event: schema.name(),
+                route: &self.route,
+            },
+        };
+        Draft::new(setting, schema)
+    }
+
+    /// From now on the output's events of this schema go by this plan.
+    pub fn plan(&mut self, output: usize, schema: &EventSchema, plan: Plan) {
+        self.set(output, schema, Planned::Ready(plan));
+    }
+
+    /// From now on the output's events of this schema are dead letters.
+    pub fn broken(&mut self, output: usize, schema: &EventSchema, why: String) {
+        self.set(output, schema, Planned::Broken(why));
+    }
+
+    fn set(&mut self, output: usize, schema: &EventSchema, planned: Planned) {
+        if let Some(output) = self.outputs.get_mut(output) {
+            output.plans.insert(schema.id().into(), planned);
+        }
+    }
+
+    /// The records of one event: for every output one a record id, in the order of the outputs.
+    ///
+    /// # Errors
+    /// When the payload does not fit its schema: then no output can have it.
+    pub fn deliver(
+        &self,
+        schema: &EventSchema,
+        payload: &[u8],
+        event: &DecodedEvent,
+        ce_ids: &[String],
+        headers: &EventHeaders,
+        timestamp_ms: i64,
+    ) -> Result<Delivery, DecodeError> {
+        let values = EventValues::new(schema, payload, event);
+        let ids: Vec<Ids> = ce_ids
+            .iter()
+            .enumerate()
+            .map(|(index, ce_id)| Ids {
+                event: Bytes::copy_from_slice(ce_id.as_bytes()),
+                record: event
+                    .record_ids()
+                    .get(index)
+                    .map(|id| Bytes::copy_from_slice(id.as_bytes())),
+            })
+            .collect();
+        let mut delivery = Delivery::default();
+        delivery.records.reserve(ids.len() * self.outputs.len());
+        for output in &self.outputs {
+            match output.records(&values, event, &ids, headers, timestamp_ms, &mut delivery.records) {
+                Ok(()) => {}
+                Err(Left::Event(error)) => return Err(error),
+                Err(Left::Refused(refusal)) => delivery.refusals.push(refusal),
+            }
+        }
+        Ok(delivery)
+    }
+}
+
+/// What names one record of an event.
+struct Ids {
+    event: Bytes,
+    record: Option<Bytes>,
+}
+
+/// Why an output has no record.
+enum Left {
+    Event(DecodeError),
+    Refused(Refusal),
+}
+
+impl From<DecodeError> for Left {
+    fn from(error: DecodeError) -> Self {
+        Self::Event(error)
+    }
+}
+
+impl Output {
+    fn records(
+        &self,
+        values: &EventValues<'_>,
+        event: &DecodedEvent,
+        ids: &[Ids],
+        headers: &EventHeaders,
+        timestamp_ms: i64,
+        records: &mut Vec<Record>,
+    ) -> Result<(), Left> {
+        let refused = |kind, error: String| Left::Refused(Refusal { kind, error });
+        let plan = match self.plans.get(values.schema.id()) {
+            Some(Planned::Ready(plan)) => plan,
+            Some(Planned::Broken(why)) => return Err(refused(ErrorKind::Contract, why.clone())),
+            None => {
+                return Err(refused(
+                    ErrorKind::Unknown,
+                    "the output has no plan for this schema".to_owned(),
+                ));
+            }
+        };
+        let poison = |error: &dyn std::fmt::Display| {
+            refused(ErrorKind::Poison, format!("topic {}: {error}", plan.topic))
+        };
+        let encoded = plan.encoding.values(values).map_err(|error| match error {
+            ValueError::Event(error) => Left::Event(error),
+            ValueError::Output(error) => poison(&error),
+        })?;
+        let field_key = match &plan.key {
+            KeyPlan::Field(field) => Some(
+                field
+                    .of(&values.view()?)
+                    .map_err(|error: KeyError| poison(&error))?,
+            ),
+            _ => None,
+        };
+        let removes = self.config.tombstones && is_removal(event);
+        for (value, ids) in encoded.into_iter().zip(ids) {
+            let key = match &plan.key {
+                KeyPlan::RecordId => ids.record.clone().filter(|id| !id.is_empty()),
+                KeyPlan::EventId => Some(ids.event.clone()),
+                KeyPlan::Field(_) => field_key.clone(),
+                KeyPlan::None => None,
+            };
+            let record = Record {
+                topic: Arc::clone(&plan.topic),
+                partition: None,
+                key,
+                value: Some(value),
+                headers: headers.record(
+                    Some(ids.event.clone()),
+                    ids.record.clone(),
+                    plan.encoding.content_type(),
+                ),
+                timestamp_ms,
+            };
+            let tombstone = (removes && record.key.is_some()).then(|| Record {
+                value: None,
+                ..record.clone()
+            });
+            records.push(record);
+            records.extend(tombstone);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the records of the event are gone after it.
+fn is_removal(event: &DecodedEvent) -> bool {
+    let removes = |change| matches!(change, ChangeType::Delete | ChangeType::GapDelete);
+    event.header().is_some_and(|header| removes(header.change_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FilterUnknown, Format, KeyConfig};
+    use crate::salesforce::event::decode;
+
+    const EVENT: &str = r#"{"type":"record","name":"Order_Shipped__e","namespace":"com.sforce.eventbus","fields":[
+        {"name":"CreatedDate","type":"long","doc":"CreatedDate:DateTime"},
+        {"name":"CreatedById","type":"string","doc":"CreatedBy:EntityId"},
+        {"name":"Number__c","type":["null","string"],"doc":"Data:Text:00N","default":null}]}"#;
+
+    fn output(topic: &str, key: KeyConfig) -> KafkaOutput {
+        KafkaOutput {
+            topic: topic.to_owned(),
+            key,
+            format: Format::Json,
+            tombstones: false,
+            filter: None,
+            filter_unknown: FilterUnknown::Keep,
+            fields: None,
+            contract: None,
+        }
+    }
+
+    fn planned(schema: &EventSchema, outputs: &[KafkaOutput]) -> Outputs {
+        let mut made =
+            Outputs::new("orders", "/event/Order_Shipped__e", SubjectNaming::Topic, outputs).unwrap();
+        for output in made.unplanned(schema) {
+            let draft = made.draft(output, schema, None).unwrap();
+            let id = draft.registration.as_ref().map(|_| 7);
+            made.plan(output, schema, draft.plan(id, schema));
+        }
+        made
+    }
+
+    fn headers() -> EventHeaders {
+        EventHeaders {
+            source: Bytes::from_static(b"//acme/event/Order_Shipped__e"),
+            route: Bytes::from_static(b"orders"),
+            event_type: None,
+            schema_id: None,
+            time: None,
+            replay_id: Bytes::from_static(b"00"),
+            replayed: false,
+        }
+    }
+
+    #[test]
+    fn every_output_has_its_own_topic_and_key_and_all_share_one_value() {
+        let schema = EventSchema::parse("s", EVENT).unwrap();
+        // CreatedDate 1 ms, CreatedById "u", Number__c null.
+        let payload = [2, 2, b'u', 0];
+        let event = decode(&schema, &payload).unwrap();
+        let outputs = [
+            output("all.{route}.{event}", KeyConfig::EventId),
+            output("entity.{entity}", KeyConfig::None),
+        ];
+        let ids = ce_ids("e-1", &event);
+        let records = planned(&schema, &outputs)
+            .deliver(&schema, &payload, &event, &ids, &headers(), 7)
+            .unwrap()
+            .records;
+        let shown: Vec<_> = records
+            .iter()
+            .map(|record| (&*record.topic, record.key.as_deref()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("all.orders.Order_Shipped__e", Some(&b"e-1"[..])),
+                ("entity.Order_Shipped__e", None)
+            ]
+        );
+        let value = records[0].value.clone().unwrap();
+        assert_eq!(
+            value,
+            r#"{"CreatedDate":"1970-01-01T00:00:00.001Z","CreatedById":"u","Number__c":null}"#
+        );
+        assert_eq!(
+            records[1].value.as_ref().unwrap().as_ptr(),
+            value.as_ptr(),
+            "decoded once"
+        );
+        assert!(records.iter().all(|record| record.timestamp_ms == 7));
+    }
+
+    #[test]
+    fn a_payload_that_does_not_fit_its_schema_makes_no_record() {
+        let schema = EventSchema::parse("s", EVENT).unwrap();
+        let payload = [2, 2, b'u', 0, 99];
+        let event = decode(&schema, &payload).unwrap();
+        let refused = planned(&schema, &[output("t", KeyConfig::None)]).deliver(
+            &schema,
+            &payload,
+            &event,
+            &["e".to_owned()],
+            &headers(),
+            7,
+        );
+        assert!(refused.is_err());
+    }
+}
