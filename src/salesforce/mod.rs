@@ -5,6 +5,7 @@ pub mod auth;
 pub mod error;
 pub mod event;
 mod flight;
+mod http;
 pub mod pubsub;
 
 use std::sync::Arc;
