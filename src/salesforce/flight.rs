@@ -70,6 +70,11 @@ impl<T> Flight<T> {
             }
         }
     }
+
+    /// The value at hand, usable or not.
+    pub(super) async fn peek(&self) -> Option<Arc<T>> {
+        self.state.lock().await.value.clone()
+    }
 }
 
 /// The same failure for one more caller; the original stays its cause.

@@ -1,11 +1,14 @@
-//! The Salesforce side: who we are there (`auth`), the Pub/Sub API (`pubsub`), what an event says (`event`).
-//! Knows nothing of Kafka. What Salesforce answers becomes a [`crate::error::Failure`] in `error`, once.
+//! The Salesforce side: who we are there (`auth`), the Pub/Sub API (`pubsub`), what an event says (`event`), what a
+//! record is now (`rest`). Knows nothing of Kafka. What Salesforce answers becomes a [`crate::error::Failure`], once:
+//! in `error` for gRPC, in `rest` for REST.
 
 pub mod auth;
 pub mod error;
 pub mod event;
 mod flight;
+mod http;
 pub mod pubsub;
+pub mod rest;
 
 use std::sync::Arc;
 
@@ -15,6 +18,7 @@ use crate::telemetry::metrics::Metrics;
 use auth::TokenSource;
 use event::EventSchema;
 use pubsub::{PubSubClient, SchemaCache};
+use rest::RestClient;
 
 /// One org: its session, its connection and its schemas, shared by all routes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,6 +26,7 @@ pub struct Salesforce {
     pub tokens: TokenSource,
     pub pubsub: PubSubClient,
     pub schemas: Arc<SchemaCache<EventSchema>>,
+    pub rest: RestClient,
 }
 
 impl Salesforce {
@@ -32,11 +37,13 @@ impl Salesforce {
     pub fn new(config: &SalesforceConfig, metrics: Metrics) -> Result<Self, Failure> {
         let tokens = TokenSource::new(config, metrics)?;
         let pubsub = PubSubClient::new(config, tokens.clone())?;
+        let rest = RestClient::new(config, tokens.clone())?;
         let schemas = Arc::new(SchemaCache::new(pubsub.clone(), EventSchema::parse));
         Ok(Self {
             tokens,
             pubsub,
             schemas,
+            rest,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use serde_json::{Map, Value as Json};
 
 use super::counters::{OrgCounts, TopicCounts};
 use super::faults::{self, Ending, Fault, StreamMode, Then};
@@ -14,6 +15,7 @@ use super::org::change::{Change, Defaults, PlatformEvent, RawEvent};
 use super::org::prepared::{Template, TestEvents};
 use super::org::topics::{Kind, Topic};
 use super::org::{Org, Ungrouped, replay_id, samples, schema_of};
+use super::rest::RestFault;
 
 /// Why the org does not do as it is told: an unknown topic or field, a value that does not fit.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -130,6 +132,18 @@ impl Control {
         })
     }
 
+    // Records, as REST shows them. Every change keeps them in step.
+
+    /// Writes to a record, new or there, as an update does, and makes no event of it: what a gap hides. Null clears.
+    pub fn set_record(&self, sobject: &str, id: &str, fields: Map<String, Json>) -> Result<(), Refused> {
+        Ok(self.org.set_record(sobject, id, fields)?)
+    }
+
+    /// Deletes a record and makes no event of it.
+    pub fn delete_record(&self, sobject: &str, id: &str) -> Result<(), Refused> {
+        Ok(self.org.delete_record(sobject, id)?)
+    }
+
     // Topics.
 
     /// Adds a topic: `/event/…` a platform event, `/data/…` a change event, by the definition of its event.
@@ -190,6 +204,11 @@ impl Control {
         self.org.token_faults.set(fault);
     }
 
+    /// Makes REST requests to come go wrong.
+    pub fn rest_fault(&self, fault: RestFault) {
+        self.org.rest_faults.add(fault);
+    }
+
     /// The next `events` events published are refused one by one, with this message.
     pub fn reject_events(&self, events: usize, message: &str) {
         self.org
@@ -202,6 +221,7 @@ impl Control {
     pub fn clear_faults(&self) {
         self.org.faults.clear();
         self.org.token_faults.clear();
+        self.org.rest_faults.clear();
         self.org.rejections.lock().clear();
         for topic in self.org.topics() {
             topic.mode.send_replace(StreamMode::Normal);
@@ -210,7 +230,7 @@ impl Control {
 
     /// Faults that wait for a call.
     pub fn faults_waiting(&self) -> usize {
-        self.org.faults.waiting()
+        self.org.faults.waiting() + self.org.rest_faults.waiting()
     }
 
     /// How a topic's streams behave from now on.

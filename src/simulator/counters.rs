@@ -47,6 +47,9 @@ pub(super) struct OrgCounters {
     pub(super) get_schema_calls: Counter,
     pub(super) refused_calls: Counter,
     pub(super) connections: Counter,
+    pub(super) rest_requests: Counter,
+    pub(super) describe_calls: Counter,
+    pub(super) query_calls: Counter,
 }
 
 /// One topic's numbers at a moment.
@@ -79,6 +82,11 @@ pub struct OrgCounts {
     pub refused_calls: u64,
     /// TCP connections to the Pub/Sub server.
     pub connections: u64,
+    /// Requests below `/services/data/{version}`, refused ones too.
+    pub rest_requests: u64,
+    pub describe_calls: u64,
+    /// First and further pages.
+    pub query_calls: u64,
 }
 
 impl TopicCounters {
@@ -107,6 +115,9 @@ impl OrgCounters {
             get_schema_calls: self.get_schema_calls.get(),
             refused_calls: self.refused_calls.get(),
             connections: self.connections.get(),
+            rest_requests: self.rest_requests.get(),
+            describe_calls: self.describe_calls.get(),
+            query_calls: self.query_calls.get(),
         }
     }
 }

@@ -8,10 +8,12 @@
 //!  gRPC ──▶ server ─┐                 ┌─ bus: numbers and stores events
 //!  HTTP ──▶ http ───┼──▶ org ─────────┼─ topics: a log each, that streams read and wait on
 //!  tests ─▶ control ┤   (in memory)   ├─ schemas, tokens
-//!  generator ───────┘                 └─ faults, counters
+//!  generator ───────┘                 ├─ records: what REST reads
+//!                                     └─ faults, counters
 //! ```
 //!
-//! Events are kept in memory, the newest two million a topic; a restart begins a new org.
+//! Events are kept in memory, the newest two million a topic, records a hundred thousand an object; a restart begins
+//! a new org.
 
 mod clock;
 mod control;
@@ -25,6 +27,7 @@ mod ids;
 mod journal;
 pub mod oauth;
 mod org;
+pub mod rest;
 mod server;
 mod settings;
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub struct SimulatorSettings {
     pub hold_headers: bool,
     /// Events a topic keeps, in place of three days.
     pub retained_events: usize,
+    /// Rows of a query's page. Salesforce makes pages shorter than its 2,000 where rows are wide.
+    pub query_page_rows: usize,
     pub token_lifetime: Duration,
     /// Access tokens that are good from the start, for clients that bring one.
     pub access_tokens: Vec<String>,
@@ -79,6 +81,7 @@ impl Default for SimulatorSettings {
             latest_settles: Duration::ZERO,
             hold_headers: true,
             retained_events: 2_000_000,
+            query_page_rows: 2_000,
             token_lifetime: Duration::from_secs(2 * 60 * 60),
             access_tokens: Vec::new(),
             client_id: "3MVG9.simulated.client".into(),

@@ -17,6 +17,7 @@ use crate::simulator::oauth::TokenFault;
 use crate::simulator::org::Ungrouped;
 use crate::simulator::org::change::{Change, PlatformEvent, RawEvent};
 use crate::simulator::org::prepared::TestEvents;
+use crate::simulator::rest::RestFault;
 
 use super::Shared;
 
@@ -32,11 +33,14 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .route("/raw", post(raw))
         .route("/real-update", post(real_update))
         .route("/test-events", post(test_events))
+        .route("/set-record", post(set_record))
+        .route("/delete-record", post(delete_record))
         .route("/topic", post(topic))
         .route("/add-field", post(add_field))
         .route("/permission", post(permission))
         .route("/fault", post(fault))
         .route("/token-fault", post(token_fault))
+        .route("/rest-fault", post(rest_fault))
         .route("/reject-events", post(reject_events))
         .route("/clear-faults", post(clear_faults))
         .route("/mode", post(mode))
@@ -109,6 +113,25 @@ async fn test_events(State(control): Shared, Json(body): Json<TestEvents>) -> An
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RecordBody {
+    sobject: String,
+    id: String,
+    #[serde(default)]
+    fields: Map<String, Value>,
+}
+
+async fn set_record(State(control): Shared, Json(body): Json<RecordBody>) -> Answer {
+    control.set_record(&body.sobject, &body.id, body.fields)?;
+    done()
+}
+
+async fn delete_record(State(control): Shared, Json(body): Json<RecordBody>) -> Answer {
+    control.delete_record(&body.sobject, &body.id)?;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TopicBody {
     topic: String,
     schema: Value,
@@ -158,6 +181,11 @@ async fn fault(State(control): Shared, Json(body): Json<Fault>) -> Answer {
 
 async fn token_fault(State(control): Shared, Json(body): Json<TokenFault>) -> Answer {
     control.token_fault(body);
+    done()
+}
+
+async fn rest_fault(State(control): Shared, Json(body): Json<RestFault>) -> Answer {
+    control.rest_fault(body);
     done()
 }
 

@@ -24,7 +24,7 @@ pub(super) fn router(simulator: Arc<Control>) -> Router {
         .route("/services/oauth2/token", post(oauth::token))
         .route("/services/oauth2/userinfo", get(oauth::userinfo))
         .route("/services/data", get(rest::versions))
-        .route("/services/data/{version}/limits", get(rest::limits))
+        .nest("/services/data/{version}", rest::router(simulator.clone()))
         .nest("/control", control::router())
         .layer(middleware::from_fn_with_state(simulator.clone(), stamp))
         .with_state(simulator)

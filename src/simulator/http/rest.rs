@@ -1,14 +1,73 @@
-//! REST as far as this release of the bridge uses it: the versions on offer, and the org's limits.
+//! REST as far as the bridge uses it: the versions on offer, the org's limits, describe and query.
+//!
+//! Every request but the one for the versions passes [`gate`]: it counts, meets the faults that wait for it, checks
+//! the token and the length of the URI, and tells the day's usage in `Sforce-Limit-Info`.
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::simulator::org::Org;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::simulator::control::Control;
+use crate::simulator::org::records::id18;
+use crate::simulator::org::sobject::{Column, SObject};
+use crate::simulator::org::{Org, soql};
+use crate::simulator::rest::RestRefusal;
 
 use super::Shared;
+
+/// Requests a day of a Developer Edition org.
+const DAILY_REQUESTS: u64 = 15_000;
+/// URI and headers together may not be longer: Salesforce's documented limit.
+const HEAD_BYTES_MAX: usize = 16_384;
+/// Queries whose further pages a user may still ask for; Salesforce forgets the oldest beyond ten.
+const CURSORS_MAX: usize = 10;
+
+/// The pages that queries have left, by locator.
+#[derive(Debug, Default)]
+pub(crate) struct Cursors(Mutex<Vec<(String, Arc<Vec<Value>>)>>);
+
+/// The resources below `/services/data/{version}`.
+pub(super) fn router(control: Arc<Control>) -> Router<Arc<Control>> {
+    Router::new()
+        .route("/limits", get(limits))
+        .route("/sobjects/{object}/describe", get(describe))
+        .route("/query", get(query))
+        .route("/query/{locator}", get(more))
+        .fallback(async || RestRefusal::not_found())
+        .layer(middleware::from_fn_with_state(control, gate))
+}
+
+impl RestRefusal {
+    fn not_found() -> Self {
+        Self::new(404, "NOT_FOUND", "The requested resource does not exist")
+    }
+
+    fn malformed(rule: &str) -> Self {
+        Self::new(400, "MALFORMED_QUERY", rule)
+    }
+}
+
+impl IntoResponse for RestRefusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut response = (status, Json(self.body())).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+type Answer = Result<Json<Value>, RestRefusal>;
 
 /// The refusal of a request that bears no good token.
 pub(super) fn refusal(org: &Org, headers: &HeaderMap) -> Option<Response> {
@@ -19,8 +78,37 @@ pub(super) fn refusal(org: &Org, headers: &HeaderMap) -> Option<Response> {
     if token.is_some_and(|token| org.tokens.is_good(token, org.clock.now_ms())) {
         return None;
     }
-    let body = json!([{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]);
-    Some((StatusCode::UNAUTHORIZED, Json(body)).into_response())
+    Some(RestRefusal::new(401, "INVALID_SESSION_ID", "Session expired or invalid").into_response())
+}
+
+async fn gate(State(simulator): Shared, request: Request, next: Next) -> Response {
+    let org = simulator.org();
+    org.counters.rest_requests.add(1);
+    // The nested router sees what is behind the version.
+    if let Some(fault) = org.rest_faults.take(request.uri().path()) {
+        tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+        if let Some(refusal) = fault.refusal {
+            return refusal.into_response();
+        }
+    }
+    let header_bytes: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    let uri_bytes = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    if uri_bytes + header_bytes > HEAD_BYTES_MAX {
+        return StatusCode::URI_TOO_LONG.into_response();
+    }
+    if let Some(refused) = refusal(org, request.headers()) {
+        return refused;
+    }
+    let mut response = next.run(request).await;
+    let usage = format!("api-usage={}/{DAILY_REQUESTS}", org.counters.rest_requests.get());
+    if let Ok(usage) = HeaderValue::try_from(usage) {
+        response.headers_mut().insert("sforce-limit-info", usage);
+    }
+    response
 }
 
 pub(super) async fn versions() -> Response {
@@ -33,11 +121,8 @@ pub(super) async fn versions() -> Response {
     .into_response()
 }
 
-pub(super) async fn limits(State(simulator): Shared, headers: HeaderMap) -> Response {
+async fn limits(State(simulator): Shared) -> Response {
     let org = simulator.org();
-    if let Some(refused) = refusal(org, &headers) {
-        return refused;
-    }
     let delivered: u64 = org
         .topics()
         .iter()
@@ -48,18 +133,118 @@ pub(super) async fn limits(State(simulator): Shared, headers: HeaderMap) -> Resp
         .iter()
         .map(|topic| topic.counters.events_published.get())
         .sum();
-    // Of a Developer Edition org with the high-volume add-on; requests are not counted here.
+    // Of a Developer Edition org with the high-volume add-on.
     let of = |max: u64, used: u64| json!({"Max": max, "Remaining": max.saturating_sub(used)});
-    let body = json!({
-        "DailyApiRequests": of(15_000, 0),
+    Json(json!({
+        "DailyApiRequests": of(DAILY_REQUESTS, org.counters.rest_requests.get()),
         "DailyDeliveredPlatformEvents": of(100_000_000, delivered),
         "HourlyPublishedPlatformEvents": of(250_000, published),
         "DailyBulkApiBatches": of(15_000, 0),
-    });
-    (
-        StatusCode::OK,
-        [("Sforce-Limit-Info", "api-usage=1/15000")],
-        Json(body),
-    )
-        .into_response()
+    }))
+    .into_response()
+}
+
+async fn describe(State(simulator): Shared, Path((version, object)): Path<(String, String)>) -> Answer {
+    let org = simulator.org();
+    org.counters.describe_calls.add(1);
+    let object = org.sobject(&object).ok_or_else(RestRefusal::not_found)?;
+    Ok(Json(object.describe(&url_of(&version, &object.name))))
+}
+
+async fn query(
+    State(simulator): Shared,
+    Path(version): Path<String>,
+    Query(parameters): Query<HashMap<String, String>>,
+) -> Answer {
+    let org = simulator.org();
+    org.counters.query_calls.add(1);
+    let text = parameters.get("q").map_or("", String::as_str);
+    let rows = rows(org, &version, text)?;
+    let locator = format!("01g{}", uuid::Uuid::new_v4().simple());
+    let rows = Arc::new(rows);
+    let page = page(org, &version, &locator, &rows, 0);
+    if rows.len() > org.settings.query_page_rows {
+        let mut cursors = org.cursors.0.lock();
+        if cursors.len() >= CURSORS_MAX {
+            cursors.remove(0);
+        }
+        cursors.push((locator, rows));
+    }
+    Ok(Json(page))
+}
+
+/// A further page: `/query/01g…-2000`.
+async fn more(State(simulator): Shared, Path((version, locator)): Path<(String, String)>) -> Answer {
+    let org = simulator.org();
+    org.counters.query_calls.add(1);
+    let invalid = || RestRefusal::new(400, "INVALID_QUERY_LOCATOR", "invalid query locator");
+    let (locator, start) = locator.rsplit_once('-').ok_or_else(invalid)?;
+    let start: usize = start.parse().map_err(|_| invalid())?;
+    let rows = {
+        let cursors = org.cursors.0.lock();
+        let found = cursors.iter().find(|(open, _)| open == locator);
+        found.map(|(_, rows)| rows.clone()).ok_or_else(invalid)?
+    };
+    Ok(Json(page(org, &version, locator, &rows, start)))
+}
+
+fn page(org: &Org, version: &str, locator: &str, rows: &[Value], start: usize) -> Value {
+    let end = start.saturating_add(org.settings.query_page_rows).min(rows.len());
+    let records = rows.get(start..end).unwrap_or_default();
+    let mut page = json!({"totalSize": rows.len(), "done": end == rows.len(), "records": records});
+    if end < rows.len() {
+        page["nextRecordsUrl"] = json!(format!("/services/data/{version}/query/{locator}-{end}"));
+    }
+    page
+}
+
+fn rows(org: &Org, version: &str, text: &str) -> Result<Vec<Value>, RestRefusal> {
+    let query = soql::parse(text).map_err(|rule| RestRefusal::malformed(&rule))?;
+    let unsupported = || {
+        let message = format!("sObject type '{}' is not supported.", query.object);
+        RestRefusal::new(400, "INVALID_TYPE", &message)
+    };
+    let object = org.sobject(&query.object).ok_or_else(unsupported)?;
+    let columns = query.fields.iter().map(|name| column(&object, name));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let url = url_of(version, &object.name);
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let records = org.records.lock();
+    let Some(ids) = &query.ids else {
+        let all = records.all(&object.name).take(limit);
+        return Ok(all
+            .map(|(id, record)| object.row(&columns, &url, id, record))
+            .collect());
+    };
+    // In the order of the ids, each once, whatever the order in which they were asked for.
+    let mut wanted = BTreeSet::new();
+    for id in ids {
+        let invalid = || {
+            let message = format!("invalid ID field: {id}");
+            RestRefusal::new(400, "INVALID_QUERY_FILTER_OPERATOR", &message)
+        };
+        wanted.insert(id18(id).ok_or_else(invalid)?);
+    }
+    let found = wanted
+        .iter()
+        .filter_map(|id| Some((id, records.get(&object.name, id)?)));
+    Ok(found
+        .take(limit)
+        .map(|(id, record)| object.row(&columns, &url, id, record))
+        .collect())
+}
+
+fn column<'o>(object: &'o SObject, name: &str) -> Result<&'o Column, RestRefusal> {
+    object.column(name).ok_or_else(|| {
+        // Salesforce quotes the query before this sentence, and gives no `fields`.
+        let message = format!(
+            "\nSELECT {name} FROM {}\n       ^\nERROR at Row:1:Column:8\nNo such column '{name}' on entity '{}'.",
+            object.name, object.name
+        );
+        RestRefusal::new(400, "INVALID_FIELD", &message)
+    })
+}
+
+fn url_of(version: &str, object: &str) -> String {
+    format!("/services/data/{version}/sobjects/{object}")
 }

@@ -48,6 +48,9 @@ pub struct Change {
     /// Names in `diffFields`: their value in `fields` is a unified diff.
     #[serde(default)]
     pub diff: Vec<String>,
+    /// What the fields in `diff` hold after the change, for the org's own record; no part of the event.
+    #[serde(default)]
+    pub whole: Map<String, Json>,
     #[serde(default)]
     pub origin: Option<String>,
     #[serde(default)]
@@ -76,6 +79,7 @@ impl Change {
             changed: None,
             nulled: Vec::new(),
             diff: Vec::new(),
+            whole: Map::new(),
             origin: None,
             transaction_key: None,
             sequence_number: None,
@@ -104,16 +108,21 @@ impl Change {
     #[must_use]
     pub fn text_diff(mut self, name: &str, old: &str, new: &str) -> Self {
         self.diff.push(name.to_owned());
+        self.whole.insert(name.to_owned(), new.into());
         self.field(name, diff::unified(old, new))
     }
 
     /// The topic of the object's changes.
     pub fn topic(&self) -> String {
-        let stem = self
-            .entity
-            .strip_suffix("__c")
-            .map_or(self.entity.clone(), |stem| format!("{stem}__"));
-        format!("/data/{stem}ChangeEvent")
+        topic_of(&self.entity)
+    }
+}
+
+/// The topic of an object's changes.
+pub(crate) fn topic_of(entity: &str) -> String {
+    match entity.strip_suffix("__c") {
+        Some(stem) => format!("/data/{stem}__ChangeEvent"),
+        None => format!("/data/{entity}ChangeEvent"),
     }
 }
 
@@ -151,43 +160,59 @@ pub(crate) struct Defaults {
     pub(crate) commit_number: i64,
 }
 
-/// The change's payload under a schema.
-pub(crate) fn payload(change: &Change, schema: &EventSchema, defaults: Defaults) -> Result<Vec<u8>, String> {
-    let at = change.commit_timestamp.unwrap_or(defaults.now_ms);
-    let mut fields = change.fields.clone();
-    let is_update = change.change_type == ChangeType::Update;
-    let stamped = is_update && schema.record().lookup.contains_key("LastModifiedDate");
-    if stamped {
-        fields.entry("LastModifiedDate").or_insert(json!(at));
-    }
-    let changed = match &change.changed {
-        Some(names) => names.clone(),
-        None if is_update => changed_names(&fields, &change.nulled),
-        None => Vec::new(),
-    };
-    let record_ids = match (change.record_ids.is_empty(), change.change_type) {
-        (false, _) => change.record_ids.clone(),
-        // An overflow names no record.
-        (true, ChangeType::GapOverflow) => vec![OVERFLOW_RECORD_ID.to_owned()],
-        (true, _) => vec![defaults.record_id],
-    };
+/// A complete change's payload under a schema.
+pub(crate) fn payload(change: &Change, schema: &EventSchema) -> Result<Vec<u8>, String> {
     let header = json!({
         "entityName": change.entity,
-        "recordIds": record_ids,
+        "recordIds": change.record_ids,
         "changeType": change.change_type,
-        "changeOrigin": change.origin.clone()
-            .unwrap_or_else(|| "com/salesforce/api/soap/66.0;client=SfdcInternalAPI/".into()),
-        "transactionKey": change.transaction_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-        "sequenceNumber": change.sequence_number.unwrap_or(1),
-        "commitTimestamp": at,
-        "commitNumber": change.commit_number.unwrap_or(defaults.commit_number),
-        "commitUser": change.commit_user.clone().unwrap_or(defaults.user_id),
+        "changeOrigin": change.origin,
+        "transactionKey": change.transaction_key,
+        "sequenceNumber": change.sequence_number,
+        "commitTimestamp": change.commit_timestamp,
+        "commitNumber": change.commit_number,
+        "commitUser": change.commit_user,
         "nulledFields": bitmap::encode(schema, &change.nulled)?,
         "diffFields": bitmap::encode(schema, &change.diff)?,
-        "changedFields": bitmap::encode(schema, &changed)?,
+        "changedFields": bitmap::encode(schema, change.changed.as_deref().unwrap_or_default())?,
     });
+    let mut fields = change.fields.clone();
     fields.insert("ChangeEventHeader".into(), header);
     encode::datum(schema, &fields)
+}
+
+/// The change with everything filled in that it leaves to the org.
+pub(crate) fn complete(change: &Change, schema: &EventSchema, defaults: Defaults) -> Change {
+    let mut change = change.clone();
+    let at = *change.commit_timestamp.get_or_insert(defaults.now_ms);
+    let is_update = change.change_type == ChangeType::Update;
+    if is_update && schema.record().lookup.contains_key("LastModifiedDate") {
+        change.fields.entry("LastModifiedDate").or_insert(json!(at));
+    }
+    let changed = || {
+        if is_update {
+            changed_names(&change.fields, &change.nulled)
+        } else {
+            Vec::new()
+        }
+    };
+    change.changed = Some(change.changed.clone().unwrap_or_else(changed));
+    if change.record_ids.is_empty() {
+        change.record_ids = vec![match change.change_type {
+            // An overflow names no record.
+            ChangeType::GapOverflow => OVERFLOW_RECORD_ID.to_owned(),
+            _ => defaults.record_id,
+        }];
+    }
+    let ui = || "com/salesforce/api/soap/66.0;client=SfdcInternalAPI/".to_owned();
+    change.origin.get_or_insert_with(ui);
+    change
+        .transaction_key
+        .get_or_insert_with(|| uuid::Uuid::new_v4().to_string());
+    change.sequence_number.get_or_insert(1);
+    change.commit_number.get_or_insert(defaults.commit_number);
+    change.commit_user.get_or_insert(defaults.user_id);
+    change
 }
 
 /// `changedFields` of an update: the fields with a value, a compound's children each, and those set to null.
@@ -261,7 +286,7 @@ mod tests {
             .field("Name", "Acme")
             .field("BillingAddress", json!({"Street": "1 High Street"}));
         change.nulled = vec!["Phone".into()];
-        let payload = payload(&change, &schema, defaults()).expect("it encodes");
+        let payload = payload(&complete(&change, &schema, defaults()), &schema).expect("it encodes");
         let value =
             apache_avro::from_avro_datum(&schema.schema, &mut payload.as_slice(), None).expect("it decodes");
         let header = member(&value, "ChangeEventHeader");
@@ -288,7 +313,7 @@ mod tests {
         let schema = EventSchema::parse(ACCOUNT).expect("the sample parses");
         let change = Change::new("Account", ChangeType::Create)
             .field("Name", json!({"FirstName": "Ada", "LastName": "Byron"}));
-        let payload = payload(&change, &schema, defaults()).expect("it encodes");
+        let payload = payload(&complete(&change, &schema, defaults()), &schema).expect("it encodes");
         let value =
             apache_avro::from_avro_datum(&schema.schema, &mut payload.as_slice(), None).expect("it decodes");
         assert_eq!(
@@ -301,7 +326,8 @@ mod tests {
     fn a_value_that_does_not_fit_is_refused_by_its_path() {
         let schema = EventSchema::parse(ACCOUNT).expect("the sample parses");
         let wrong = Change::new("Account", ChangeType::Create).field("NumberOfEmployees", "many");
-        let message = payload(&wrong, &schema, defaults()).expect_err("text is no number");
+        let message =
+            payload(&complete(&wrong, &schema, defaults()), &schema).expect_err("text is no number");
         assert!(
             message.contains("AccountChangeEvent.NumberOfEmployees"),
             "{message}"

@@ -7,9 +7,12 @@ pub(super) mod change;
 pub(super) mod diff;
 pub(super) mod encode;
 pub(super) mod prepared;
+pub(super) mod records;
 pub(super) mod replay_id;
 pub(super) mod samples;
 pub(super) mod schemas;
+pub(super) mod sobject;
+pub(super) mod soql;
 pub(super) mod tokens;
 pub(super) mod topics;
 
@@ -18,17 +21,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use serde_json::{Map, Value as Json};
 
 use self::bus::{Bus, FIRST_POSITION, NewEvent};
-use self::change::{Change, Defaults, PlatformEvent, RawEvent};
+use self::change::{Change, ChangeType, Defaults, PlatformEvent, RawEvent};
+use self::records::Records;
 use self::replay_id::Position;
 use self::schemas::{EventSchema, Schemas};
+use self::sobject::SObject;
 use self::tokens::Tokens;
 use self::topics::{Kind, Topic};
 use super::clock::Clock;
 use super::counters::OrgCounters;
 use super::faults::Faults;
+use super::http::rest::Cursors;
+use super::rest::RestFaults;
 use super::settings::SimulatorSettings;
 use super::{ids, oauth};
 
@@ -43,9 +51,13 @@ pub(super) struct Org {
     pub(super) token_faults: oauth::TokenFaults,
     pub(super) counters: OrgCounters,
     /// Messages of events that `Publish` refuses one by one.
-    pub(super) rejections: parking_lot::Mutex<std::collections::VecDeque<String>>,
+    pub(super) rejections: Mutex<std::collections::VecDeque<String>>,
+    pub(super) records: Mutex<Records>,
+    pub(super) rest_faults: RestFaults,
+    pub(super) cursors: Cursors,
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
-    records: AtomicU64,
+    /// The number of the next new record.
+    next_record: AtomicU64,
     commits: AtomicI64,
 }
 
@@ -59,9 +71,12 @@ impl Org {
             faults: Faults::default(),
             token_faults: oauth::TokenFaults::default(),
             counters: OrgCounters::default(),
-            rejections: parking_lot::Mutex::default(),
+            rejections: Mutex::default(),
+            records: Mutex::default(),
+            rest_faults: RestFaults::default(),
+            cursors: Cursors::default(),
             topics: RwLock::default(),
-            records: AtomicU64::new(1),
+            next_record: AtomicU64::new(1),
             // Of the size that real commit numbers have: more than a double holds exactly.
             commits: AtomicI64::new(1_650_000_000_000_000_001),
             settings,
@@ -123,7 +138,7 @@ impl Org {
     }
 
     pub(super) fn new_record_id(&self, prefix: &str) -> String {
-        ids::record_id(prefix, self.records.fetch_add(1, Ordering::Relaxed))
+        ids::record_id(prefix, self.next_record.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(super) fn next_commit(&self) -> i64 {
@@ -147,11 +162,13 @@ impl Org {
         let topic = self.existing(&first.topic())?;
         let schema = schema_of(&topic)?;
         let mut events = Vec::with_capacity(changes.len());
+        let mut done = Vec::with_capacity(changes.len());
         for (index, change) in changes.iter().enumerate() {
             if change.topic() != topic.name {
                 return Err(format!("{} is no change of {}", change.entity, topic.name));
             }
-            let payload = change::payload(change, &schema, self.defaults(&change.entity))?;
+            let change = change::complete(change, &schema, self.defaults(&change.entity));
+            let payload = change::payload(&change, &schema)?;
             events.push(NewEvent {
                 id: change.event_id.clone().unwrap_or_else(ids::rpc_id),
                 schema_id: schema.id.clone(),
@@ -160,8 +177,52 @@ impl Org {
                 starts_response: index > 0 && ungrouped == Ungrouped::AcrossResponses,
                 ..NewEvent::default()
             });
+            done.push(change);
         }
+        // Whoever sees the event finds the record as it left it, and the records go in the order of the bus.
+        let mut records = self.records.lock();
+        done.iter().for_each(|change| records.apply(change));
         Ok(self.bus.append(&topic, events))
+    }
+
+    /// Writes to a record as an update does, and makes no event of it.
+    pub(super) fn set_record(&self, entity: &str, id: &str, fields: Map<String, Json>) -> Result<(), String> {
+        let schema = schema_of(self.existing(&change::topic_of(entity))?.as_ref())?;
+        let id = records::id18(id).ok_or_else(|| format!("{id} is no id of a record"))?;
+        let mut change = Change::new(entity, ChangeType::Update).records([id.as_str()]);
+        let (nulls, values): (Map<_, _>, Map<_, _>) =
+            fields.into_iter().partition(|(_, value)| value.is_null());
+        change.fields = values;
+        change.nulled = nulls.into_iter().map(|(name, _)| name).collect();
+        let change = change::complete(&change, &schema, self.defaults(entity));
+        // For its refusals: what an event could not hold, no record has.
+        change::payload(&change, &schema)?;
+        self.records.lock().apply(&change);
+        Ok(())
+    }
+
+    /// Deletes a record and makes no event of it.
+    pub(super) fn delete_record(&self, entity: &str, id: &str) -> Result<(), String> {
+        self.existing(&change::topic_of(entity))?;
+        let id = records::id18(id).ok_or_else(|| format!("{id} is no id of a record"))?;
+        self.records.lock().delete(entity, &id, self.clock.now_ms());
+        Ok(())
+    }
+
+    /// An object that the user may see, by its name in any case.
+    pub(super) fn sobject(&self, name: &str) -> Option<SObject> {
+        let topics = self.topics.read();
+        let wanted = change::topic_of(name);
+        let (topic_name, topic) = topics
+            .iter()
+            .find(|(topic, _)| topic.eq_ignore_ascii_case(&wanted))?;
+        let schema = topic.schema.read().clone().filter(|_| topic.is_permitted())?;
+        let stem = topic_name.strip_prefix("/data/")?.strip_suffix("ChangeEvent")?;
+        let name = match stem.strip_suffix("__") {
+            Some(custom) => format!("{custom}__c"),
+            None => stem.to_owned(),
+        };
+        Some(SObject::new(&name, &schema))
     }
 
     pub(super) fn publish(&self, event: &PlatformEvent) -> Result<Position, String> {

@@ -148,7 +148,7 @@ fn encode(schema: &EventSchema, filler: &str, defaults: &Defaults) -> Result<Vec
         now_ms: defaults.now_ms,
         commit_number: defaults.commit_number,
     };
-    change::payload(&change, schema, defaults)
+    change::payload(&change::complete(&change, schema, defaults), schema)
 }
 
 #[cfg(test)]

@@ -102,6 +102,14 @@ async fn every_request_of_the_control_api_does_as_documented() {
             serde_json::json!({"count": 10, "group": 2, "split_groups": true}),
         ),
         (
+            "set-record",
+            serde_json::json!({"sobject": "Account", "id": "001SB0000000001AAA", "fields": {"Name": "Acme", "Phone": null}}),
+        ),
+        (
+            "delete-record",
+            serde_json::json!({"sobject": "Account", "id": "001SB0000000001AAA"}),
+        ),
+        (
             "topic",
             serde_json::json!({"topic": "/event/New__e", "schema": schema}),
         ),
@@ -121,6 +129,11 @@ async fn every_request_of_the_control_api_does_as_documented() {
         (
             "token-fault",
             serde_json::json!({"times": 1, "refusal": {"error": "invalid_grant"}}),
+        ),
+        (
+            "rest-fault",
+            serde_json::json!({"path": "query", "times": 1, "delay_ms": 5,
+            "refusal": {"status": 503, "error_code": "SERVER_UNAVAILABLE", "message": "no", "retry_after_seconds": 5}}),
         ),
         ("reject-events", serde_json::json!({"events": 1, "message": "no"})),
         (

@@ -4,6 +4,7 @@ mod events;
 mod faults;
 mod http;
 mod publish;
+mod rest;
 mod subscribe;
 
 use std::time::Duration;

@@ -1,0 +1,126 @@
+//! HTTP for OAuth and REST: one set of rules, bounded answers. URLs are cut out of every error.
+
+use std::time::Duration;
+
+use reqwest::header::{DATE, RETRY_AFTER};
+use reqwest::{Certificate, Client, RequestBuilder, redirect};
+
+use crate::config::SalesforceConfig;
+use crate::error::{ErrorKind, Failure};
+
+/// A host that does not take a connection in ten seconds is down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Logins of a busy org take seconds, not half a minute. A request that may take longer says so.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An HTTP answer, as far as its callers need it. The body may hold a token or data: it has no `Debug`.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) date_ms: Option<i64>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
+/// A client for the org's hosts.
+///
+/// # Errors
+/// `Misconfigured`: a CA file that is none.
+pub(super) fn client(config: &SalesforceConfig) -> Result<Client, Failure> {
+    let secure = config.login_url.starts_with("https://");
+    let mut builder = Client::builder()
+        .user_agent(concat!("sfbridge/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        // A token or an assertion must not follow a redirect to another host.
+        .redirect(redirect::Policy::none())
+        .https_only(secure);
+    if !secure {
+        // Loopback, as the configuration has checked: no proxy can reach it.
+        builder = builder.no_proxy();
+    }
+    if let Some(path) = &config.ca_file {
+        let unusable = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Failure::new(
+                ErrorKind::Misconfigured,
+                format!(
+                    "salesforce.ca_file: {} is no bundle of certificates in PEM",
+                    path.display()
+                ),
+            )
+            .caused_by(error)
+        };
+        let pem = std::fs::read(path).map_err(|error| unusable(error.into()))?;
+        for certificate in Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.into()))? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build().map_err(|error| {
+        Failure::new(
+            ErrorKind::Misconfigured,
+            "the HTTP client for Salesforce cannot be set up",
+        )
+        .caused_by(error.without_url())
+    })
+}
+
+/// Sends a request and takes its whole answer, whatever the status.
+///
+/// # Errors
+/// `Transient`: no answer, or one of more than `body_bytes_max`.
+pub(super) async fn exchange(
+    request: RequestBuilder,
+    whom: &str,
+    body_bytes_max: usize,
+) -> Result<Answer, Failure> {
+    let failed = |error: reqwest::Error| {
+        Failure::new(
+            ErrorKind::Transient,
+            format!("no answer from Salesforce's {whom}"),
+        )
+        .remedy("check salesforce.login_url, the network, and salesforce.ca_file where a proxy re-signs TLS")
+        .caused_by(error.without_url())
+    };
+    let mut response = request.send().await.map_err(failed)?;
+    let header = |name| response.headers().get(name)?.to_str().ok();
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        date_ms: header(DATE).and_then(http_date_ms),
+        retry_after: header(RETRY_AFTER)
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_secs),
+        body: Vec::new(),
+    };
+    while let Some(part) = response.chunk().await.map_err(failed)? {
+        if answer.body.len() + part.len() > body_bytes_max {
+            return Err(Failure::new(
+                ErrorKind::Transient,
+                format!("the answer of Salesforce's {whom} is longer than any it gives"),
+            ));
+        }
+        answer.body.extend_from_slice(&part);
+    }
+    Ok(answer)
+}
+
+/// `Tue, 24 Nov 2026 01:30:00 GMT`
+fn http_date_ms(text: &str) -> Option<i64> {
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    parser
+        .parse_timestamp(text)
+        .ok()
+        .map(jiff::Timestamp::as_millisecond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_date_is_read_to_the_second() {
+        assert_eq!(
+            http_date_ms("Sat, 27 May 2023 19:53:17 GMT"),
+            Some(1_685_217_197_000)
+        );
+        assert_eq!(http_date_ms("yesterday"), None);
+    }
+}
