@@ -11,9 +11,13 @@ use super::read::FILE_SUFFIX;
 const INTERPOLATED: &str = "\\$\\{[^}\\r\\n]*\\}";
 
 pub(super) fn schema() -> String {
-    let mut root = section(FILE);
-    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    root["title"] = json!("sfbridge configuration");
+    let mut root = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "sfbridge configuration",
+    });
+    if let (Some(root), Value::Object(file)) = (root.as_object_mut(), section(FILE)) {
+        root.extend(file);
+    }
     format!("{root:#}\n")
 }
 

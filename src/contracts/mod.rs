@@ -10,3 +10,5 @@
 pub mod derive;
 pub mod pinned;
 pub mod projection;
+pub mod publish;
+pub mod registry;

@@ -5,7 +5,6 @@
 pub mod auth;
 pub mod error;
 pub mod event;
-mod flight;
 mod http;
 pub mod pubsub;
 pub mod rest;

@@ -164,6 +164,16 @@ impl Control {
             .add_field(topic, name, avro_type, "Data:Text:00NSB0000000099")?)
     }
 
+    /// Takes a field out of a topic's event. Returns the new schema's id.
+    pub fn remove_field(&self, topic: &str, name: &str) -> Result<String, Refused> {
+        Ok(self.org.redefine(topic, |schema| schema.without_field(name))?)
+    }
+
+    /// Gives a field of a topic's event another type. Returns the new schema's id.
+    pub fn change_field(&self, topic: &str, name: &str, avro_type: &str) -> Result<String, Refused> {
+        Ok(self.org.redefine(topic, |schema| schema.with_type(name, avro_type))?)
+    }
+
     /// Of the events that a topic gets now.
     pub fn schema_id(&self, topic: &str) -> Result<String, Refused> {
         Ok(schema_of(self.org.existing(topic)?.as_ref())?.id.clone())

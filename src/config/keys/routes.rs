@@ -225,14 +225,14 @@ const TO: &[Variant] = &[
                     )
                 }),
                 Presence::Derived("record_id for /data/…, event_id for /event/…"),
-                "The record's key: record_id, event_id, field:<Name> (from release 0.2) or none.",
+                "The record's key: record_id, event_id, field:<Name> or none.",
             )
             .example("record_id"),
             Key::required(
                 "format",
                 VALUE_FORMAT,
                 "json",
-                "What the values are: json, or avro (from release 0.2). There is no default: readers rely on it.",
+                "What the values are: json, or avro, which needs the section schema_registry. There is no default: readers rely on it.",
             ),
             Key::default(
                 "tombstones",

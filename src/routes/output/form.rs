@@ -24,7 +24,7 @@ impl KafkaFraming {
 
 /// What the values of an output are.
 #[derive(Debug, Clone)]
-pub enum Encoding {
+pub(super) enum Encoding {
     /// The whole event as JSON.
     Json,
     /// The whole event as Salesforce's Avro, under the registry's id for it.
@@ -35,7 +35,7 @@ pub enum Encoding {
 
 /// The way onto another schema, and the form there.
 #[derive(Debug)]
-pub struct Projected {
+pub(super) struct Projected {
     /// One step, or two where a contract stands on selected fields.
     pub(super) first: Projection,
     pub(super) second: Option<Projection>,
@@ -43,7 +43,7 @@ pub struct Projected {
 }
 
 #[derive(Debug)]
-pub enum Form {
+pub(super) enum Form {
     Avro {
         schema_id: u32,
     },
@@ -71,7 +71,7 @@ pub(super) const fn long_form(doc: DocType) -> LongForm {
 }
 
 impl Encoding {
-    pub(super) const fn content_type(&self) -> &'static str {
+    pub(super) fn content_type(&self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Avro { .. } => "application/avro",

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::error::Failure;
-use crate::salesforce::flight::Flight;
+use crate::runtime::flight::Flight;
 
 /// Fields come with a release of the org's own, some a week; a field that is gone shows itself at once.
 const AGE_MAX: Duration = Duration::from_secs(3600);
@@ -101,7 +101,7 @@ fn field_type(rest_type: &str) -> FieldType {
 
 /// The objects at hand.
 #[derive(Default)]
-pub(super) struct Describes(Mutex<HashMap<String, Arc<Flight<Describe>>>>);
+pub(super) struct Describes(Mutex<HashMap<String, Arc<Flight<Describe, Failure>>>>);
 
 impl Describes {
     /// # Errors
@@ -114,7 +114,8 @@ impl Describes {
             let new = || Arc::new(Flight::new(REFUSAL_KEPT));
             Arc::clone(self.0.lock().entry(object.to_owned()).or_insert_with(new))
         };
-        flight.get(Describe::is_usable, ask).await
+        let describe = flight.get(Describe::is_usable, ask).await;
+        describe.map_err(|failure| Failure::shared(&failure))
     }
 
     /// The one at hand, if any is.

@@ -37,6 +37,8 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .route("/delete-record", post(delete_record))
         .route("/topic", post(topic))
         .route("/add-field", post(add_field))
+        .route("/remove-field", post(remove_field))
+        .route("/change-field", post(change_field))
         .route("/permission", post(permission))
         .route("/fault", post(fault))
         .route("/token-fault", post(token_fault))
@@ -153,6 +155,23 @@ struct FieldBody {
 
 async fn add_field(State(control): Shared, Json(body): Json<FieldBody>) -> Answer {
     let schema_id = control.add_field(&body.topic, &body.name, &body.avro_type)?;
+    Ok(Json(json!({"schema_id": schema_id})))
+}
+
+async fn change_field(State(control): Shared, Json(body): Json<FieldBody>) -> Answer {
+    let schema_id = control.change_field(&body.topic, &body.name, &body.avro_type)?;
+    Ok(Json(json!({"schema_id": schema_id})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldName {
+    topic: String,
+    name: String,
+}
+
+async fn remove_field(State(control): Shared, Json(body): Json<FieldName>) -> Answer {
+    let schema_id = control.remove_field(&body.topic, &body.name)?;
     Ok(Json(json!({"schema_id": schema_id})))
 }
 

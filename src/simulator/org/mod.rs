@@ -261,10 +261,17 @@ impl Org {
         avro_type: &str,
         doc: &str,
     ) -> Result<String, String> {
+        self.redefine(topic, |schema| schema.with_field(name, avro_type, doc))
+    }
+
+    /// Gives a topic's event another definition. Returns the new schema's id.
+    pub(super) fn redefine(
+        &self,
+        topic: &str,
+        change: impl FnOnce(&EventSchema) -> Result<EventSchema, String>,
+    ) -> Result<String, String> {
         let topic = self.existing(topic)?;
-        let schema = self
-            .schemas
-            .add(schema_of(&topic)?.with_field(name, avro_type, doc)?);
+        let schema = self.schemas.add(change(schema_of(&topic)?.as_ref())?);
         *topic.schema.write() = Some(schema.clone());
         Ok(schema.id.clone())
     }

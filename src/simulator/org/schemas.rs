@@ -73,6 +73,26 @@ impl EventSchema {
             .push(field);
         Self::parse(&value.to_string())
     }
+
+    /// The definition without a field.
+    pub(crate) fn without_field(&self, name: &str) -> Result<Self, String> {
+        self.edited(name, |fields, at| {
+            fields.remove(at);
+        })
+    }
+
+    /// The definition with another type for a field, as nullable as all of them.
+    pub(crate) fn with_type(&self, name: &str, avro_type: &str) -> Result<Self, String> {
+        self.edited(name, |fields, at| fields[at]["type"] = json!(["null", avro_type]))
+    }
+
+    fn edited(&self, name: &str, edit: impl FnOnce(&mut Vec<Json>, usize)) -> Result<Self, String> {
+        let mut value: Json = serde_json::from_str(&self.json).map_err(|error| error.to_string())?;
+        let fields = value["fields"].as_array_mut().ok_or("a record has fields")?;
+        let at = fields.iter().position(|field| field["name"] == name);
+        edit(fields, at.ok_or_else(|| format!("{} has no field {name}", self.name))?);
+        Self::parse(&value.to_string())
+    }
 }
 
 fn collect_records(schema: &Schema, into: &mut HashMap<Name, RecordSchema>) {

@@ -27,6 +27,8 @@ pub struct Setup {
     pub shutdown_timeout: String,
     /// More lines for the section `kafka`.
     pub kafka: String,
+    /// The URL of a schema registry, if there is one.
+    pub registry: Option<String>,
     /// More lines for the section `admin`.
     pub admin: String,
     /// The list `routes:`, indented by two.
@@ -49,6 +51,7 @@ impl Setup {
             client_secret: "simulated-secret".to_owned(),
             shutdown_timeout: "30s".to_owned(),
             kafka: String::new(),
+            registry: None,
             admin: String::new(),
             routes: routes.to_owned(),
         }
@@ -65,13 +68,17 @@ impl Setup {
             client_secret,
             shutdown_timeout,
             kafka,
+            registry,
             admin,
             routes,
         } = self;
+        let registry = registry
+            .as_ref()
+            .map_or_else(String::new, |url| format!("schema_registry: {{ url: \"{url}\" }}\n"));
         format!(
             "bridge:\n  name: {name}\n  instance: {instance}\n  shutdown_timeout: {shutdown_timeout}\n\
              salesforce:\n  login_url: {login_url}\n  pubsub_url: {pubsub_url}\n  auth:\n    flow: client_credentials\n    client_id: 3MVG9.simulated.client\n    client_secret: {client_secret}\n\
-             kafka:\n  bootstrap_servers: {bootstrap}\n{kafka}\
+             kafka:\n  bootstrap_servers: {bootstrap}\n{kafka}{registry}\
              admin:\n  listen: 127.0.0.1:{admin_port}\n{admin}\
              log: {{ format: json, level: info }}\n\
              routes:\n{routes}"

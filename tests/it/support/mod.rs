@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub mod bridge;
 pub mod broker;
 pub mod jars;
+pub mod keeper;
+pub mod registry;
 pub mod relay;
 pub mod topic;
 pub mod wait;

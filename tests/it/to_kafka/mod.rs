@@ -1,5 +1,6 @@
 //! Salesforce → Kafka, end to end: the real program between the simulator and a real broker.
 
+mod avro;
 mod back_pressure;
 mod delivery;
 mod exactly_once;
