@@ -7,8 +7,12 @@ pub mod bridge;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/support/broker.rs"]
 pub mod broker;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/support/jars.rs"]
 pub mod jars;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/support/keeper.rs"]
+pub mod keeper;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/support/topic.rs"]
 pub mod topic;

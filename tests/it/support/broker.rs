@@ -1,39 +1,19 @@
 //! A real Apache Kafka broker (KRaft, one node, loopback): one shared by the whole run, and private ones that
 //! a test may stop, kill, freeze and start again on the same ports and data.
-//!
-//! No broker outlives the test process, however that ends: each runs under a small shell that obeys signals
-//! written to its stdin and, when stdin closes, kills the broker and removes its folder.
 
-use std::io::Write as _;
-use std::net::TcpListener;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::jars::kafka_jars;
+use super::keeper::{Keeper, free_ports};
 
 /// Three seconds on an idle machine; the tests of several checkouts may share this one.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// `$1` is the folder, the rest the broker's command line. Out of the terminal's process group, so that
-/// Ctrl-C reaches the broker through the end of stdin alone, in one order.
-const KEEPER: &str = r#"
-folder=$1; shift
-"$@" </dev/null >>"$folder/broker.log" 2>&1 &
-broker=$!
-while read -r signal; do
-  kill -"$signal" "$broker"
-  case "$signal" in TERM|KILL) wait "$broker" 2>/dev/null; exit 0 ;; esac
-done
-kill -KILL "$broker"; wait "$broker" 2>/dev/null; rm -rf "$folder"
-"#;
 
 /// The broker of the whole run (or the one that `KAFKA_BOOTSTRAP` names): its bootstrap servers, or why none.
 pub fn shared() -> Result<String, String> {
@@ -55,26 +35,20 @@ pub fn shared() -> Result<String, String> {
 #[derive(Debug)]
 pub struct Broker {
     jars: PathBuf,
-    folder: PathBuf,
     bootstrap: String,
-    keeper: Mutex<Option<Child>>,
+    keeper: Keeper,
 }
 
 impl Broker {
     /// Formats and starts one, with `extra` lines in its `server.properties`. `{controller}` and `{client}` in
     /// them are its ports.
     pub fn start_new(extra: &[&str]) -> Result<Self, String> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let jars = kafka_jars()?;
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}-{number}", std::process::id()));
         let [client_port, controller_port] = free_ports()?;
         let broker = Self {
             jars,
-            folder,
             bootstrap: format!("127.0.0.1:{client_port}"),
-            keeper: Mutex::new(None),
+            keeper: Keeper::new("kafka")?,
         };
         broker.format(client_port, controller_port, extra)?;
         broker.start()?;
@@ -87,59 +61,35 @@ impl Broker {
 
     /// Starts it (again) and waits until it answers.
     pub fn start(&self) -> Result<(), String> {
-        let mut keeper = self.keeper.lock();
-        assert!(keeper.is_none(), "the broker runs already");
-        let child = Command::new("sh")
-            .args(["-c", KEEPER, "sh"])
-            .arg(&self.folder)
-            .args(self.java("kafka.Kafka"))
-            .arg(self.properties())
-            .stdin(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("sh: {error}"))?;
-        *keeper = Some(child);
+        let mut command_line = self.java("kafka.Kafka");
+        command_line.push(self.properties().display().to_string());
+        self.keeper.start(command_line)?;
         self.wait_until_up()
     }
 
     /// An orderly end; the data stays.
     pub fn stop(&self) {
-        self.end("TERM");
+        self.keeper.end("TERM");
     }
 
     /// `kill -9`; the data stays.
     pub fn kill(&self) {
-        self.end("KILL");
+        self.keeper.end("KILL");
     }
 
     /// Stops the process where it stands: connections stay open and nothing is answered.
     pub fn freeze(&self) {
-        self.signal("STOP");
+        self.keeper.signal("STOP");
     }
 
     pub fn thaw(&self) {
-        self.signal("CONT");
-    }
-
-    fn end(&self, signal: &str) {
-        self.signal(signal);
-        if let Some(mut keeper) = self.keeper.lock().take() {
-            keeper.wait().expect("the broker's keeper can be waited for");
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let mut keeper = self.keeper.lock();
-        let stdin = keeper.as_mut().and_then(|child| child.stdin.as_mut());
-        writeln!(stdin.expect("the broker runs"), "{signal}").expect("the broker's keeper listens");
+        self.keeper.signal("CONT");
     }
 
     fn format(&self, client_port: u16, controller_port: u16, extra: &[&str]) -> Result<(), String> {
-        std::fs::create_dir_all(&self.folder)
-            .map_err(|error| format!("{}: {error}", self.folder.display()))?;
-        let text = server_properties(&self.folder, client_port, controller_port, extra);
-        std::fs::write(self.properties(), text)
-            .map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        let folder = self.keeper.folder();
+        let text = server_properties(folder, client_port, controller_port, extra);
+        std::fs::write(self.properties(), text).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut java = self.java("kafka.tools.StorageTool").into_iter();
         let output = Command::new(java.next().unwrap_or_default())
             .args(java)
@@ -156,7 +106,7 @@ impl Broker {
     }
 
     fn properties(&self) -> PathBuf {
-        self.folder.join("server.properties")
+        self.keeper.folder().join("server.properties")
     }
 
     /// The JVM's command line: a heap and a collector for a small machine that runs other things too.
@@ -192,35 +142,8 @@ impl Broker {
                 return Ok(());
             }
         }
-        let log = std::fs::read_to_string(self.folder.join("broker.log")).unwrap_or_default();
-        let tail: Vec<&str> = log.lines().rev().take(20).collect();
-        Err(format!("the broker did not start: {}", tail.join("\n")))
+        Err(format!("the broker did not start: {}", self.keeper.last_words()))
     }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        match self.keeper.lock().take() {
-            Some(mut keeper) => {
-                drop(keeper.stdin.take());
-                let _ = keeper.wait();
-            }
-            // Stopped by the test: no keeper is left to clear up.
-            None => drop(std::fs::remove_dir_all(&self.folder)),
-        }
-    }
-}
-
-fn free_ports() -> Result<[u16; 2], String> {
-    let free = || TcpListener::bind("127.0.0.1:0").map_err(|error| format!("no free port: {error}"));
-    // Both are held until both are known, so that they differ.
-    let (one, other) = (free()?, free()?);
-    let port = |held: &TcpListener| {
-        held.local_addr()
-            .map(|address| address.port())
-            .map_err(|error| format!("no free port: {error}"))
-    };
-    Ok([port(&one)?, port(&other)?])
 }
 
 /// Everything not named is Kafka's default, automatic topic creation above all: the bridge must cope with it.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 pub mod bridge;
 pub mod broker;
 pub mod jars;
+pub mod keeper;
 pub mod relay;
 pub mod topic;
 pub mod wait;
