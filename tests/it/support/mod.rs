@@ -10,6 +10,7 @@ pub mod bridge;
 pub mod broker;
 pub mod jars;
 pub mod keeper;
+pub mod registry;
 pub mod relay;
 pub mod topic;
 pub mod wait;
