@@ -6,6 +6,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What went wrong, as far as the decision what to do about it needs to know.
@@ -136,6 +137,14 @@ impl Failure {
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same failure for one more of those who waited for one call; the original stays its cause.
+    pub fn shared(original: &Arc<Self>) -> Self {
+        let mut copy = Self::new(original.kind, original.message.clone()).caused_by(Arc::clone(original));
+        copy.remedy.clone_from(&original.remedy);
+        copy.retry_after = original.retry_after;
+        copy
     }
 
     /// The policy table's answer for this failure.

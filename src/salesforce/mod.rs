@@ -4,7 +4,6 @@
 pub mod auth;
 pub mod error;
 pub mod event;
-mod flight;
 pub mod pubsub;
 
 use std::sync::Arc;

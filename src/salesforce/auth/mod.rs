@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::config::{AuthConfig, SalesforceConfig};
 use crate::error::{ErrorKind, Failure};
 use crate::runtime::clock;
-use crate::salesforce::flight::Flight;
+use crate::runtime::flight::Flight;
 use crate::telemetry::metrics::{Metrics, Outcome};
 
 use flow::Flow;
@@ -40,7 +40,7 @@ pub struct TokenSource(Arc<Inner>);
 struct Inner {
     grant: Grant,
     http: Http,
-    flight: Flight<Session>,
+    flight: Flight<Session, Failure>,
     /// The number of the latest session; a later one replaces an earlier one.
     generation: AtomicU64,
     /// Salesforce's clock minus ours, once it mattered.
@@ -138,7 +138,8 @@ impl TokenSource {
             self.0.count(&outcome);
             outcome
         };
-        self.0.flight.get(usable, login).await
+        let session = self.0.flight.get(usable, login).await;
+        session.map_err(|failure| Failure::shared(&failure))
     }
 }
 

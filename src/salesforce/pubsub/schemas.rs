@@ -1,15 +1,12 @@
 //! Event schemas by id, parsed. Each is fetched once however many routes ask for it at the same time, and kept
 //! for ever: a schema id names one text. A refusal is shared for some seconds, then asked again.
 
-use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-
 use crate::error::{ErrorKind, Failure};
-use crate::salesforce::flight::Flight;
+use crate::runtime::flight::Kept;
 
 use super::client::PubSubClient;
 
@@ -22,15 +19,13 @@ type Parse<S> = dyn Fn(&str, &str) -> Result<S, Box<dyn StdError + Send + Sync>>
 pub struct SchemaCache<S> {
     client: PubSubClient,
     parse: Box<Parse<S>>,
-    ready: RwLock<HashMap<Box<str>, Arc<S>>>,
-    /// Ids that are being fetched, or were refused.
-    flights: Mutex<HashMap<Box<str>, Arc<Flight<S>>>>,
+    kept: Kept<Box<str>, S, Failure>,
 }
 
 impl<S> std::fmt::Debug for SchemaCache<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SchemaCache")
-            .field("ready", &self.ready.read().len())
+            .field("ready", &self.kept.len())
             .finish_non_exhaustive()
     }
 }
@@ -47,14 +42,13 @@ impl<S> SchemaCache<S> {
         Self {
             client,
             parse: Box::new(move |id, json| parse(id, json).map_err(Into::into)),
-            ready: RwLock::default(),
-            flights: Mutex::default(),
+            kept: Kept::new(REFUSAL_KEPT),
         }
     }
 
     /// The schema, if it is here already.
     pub fn peek(&self, id: &str) -> Option<Arc<S>> {
-        self.ready.read().get(id).cloned()
+        self.kept.peek(id)
     }
 
     /// The schema, fetched if need be.
@@ -65,19 +59,8 @@ impl<S> SchemaCache<S> {
         if let Some(schema) = self.peek(id) {
             return Ok(schema);
         }
-        let flight = {
-            let mut flights = self.flights.lock();
-            // A flight is removed after its schema is here: who finds neither is the first to ask.
-            if let Some(schema) = self.peek(id) {
-                return Ok(schema);
-            }
-            let new = || Arc::new(Flight::new(REFUSAL_KEPT));
-            Arc::clone(flights.entry(id.into()).or_insert_with(new))
-        };
-        let schema = flight.get(|_| true, || self.fetch(id)).await?;
-        self.ready.write().insert(id.into(), Arc::clone(&schema));
-        self.flights.lock().remove(id);
-        Ok(schema)
+        let schema = self.kept.get(id.into(), || self.fetch(id)).await;
+        schema.map_err(|failure| Failure::shared(&failure))
     }
 
     async fn fetch(&self, id: &str) -> Result<S, Failure> {
