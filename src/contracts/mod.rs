@@ -9,3 +9,6 @@
 
 pub mod derive;
 pub mod projection;
+pub mod registry;
+
+pub use registry::{Registry, RegistryClient};

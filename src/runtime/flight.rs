@@ -73,6 +73,9 @@ impl<T, E> Flight<T, E> {
     }
 }
 
+/// Far more than are ever under way. Keys come from outside: refused ones must not fill memory.
+const FLIGHTS_MAX: usize = 1000;
+
 /// Values by key, each made in one flight and then kept for ever: for what never changes, such as the text
 /// behind a schema's id.
 pub struct Kept<K, T, E> {
@@ -125,6 +128,9 @@ impl<K: Eq + Hash + Clone, T, E> Kept<K, T, E> {
             // A flight is removed after its value is here: who finds neither is the first to ask.
             if let Some(value) = self.peek(&key) {
                 return Ok(value);
+            }
+            if flights.len() >= FLIGHTS_MAX {
+                flights.retain(|_, flight| Arc::strong_count(flight) > 1);
             }
             let new = || Arc::new(Flight::new(self.refusal_kept));
             Arc::clone(flights.entry(key.clone()).or_insert_with(new))
@@ -191,8 +197,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_kept_value_is_made_once_for_each_key() {
         let (kept, made) = (Kept::<u32, u32, ()>::new(Duration::ZERO), AtomicU32::new(0));
+        let (kept, made) = (&kept, &made);
         let get = |key| {
-            kept.get(key, || async {
+            kept.get(key, move || async move {
                 made.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 Ok(key)
@@ -204,5 +211,14 @@ mod tests {
         assert_eq!(answers, [1, 2, 1, 2, 1]);
         assert_eq!((made.load(Ordering::SeqCst), kept.len()), (2, 2));
         assert_eq!(kept.peek(&1).as_deref(), Some(&1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_were_refused_do_not_pile_up() {
+        let kept = Kept::<usize, u32, ()>::new(Duration::from_secs(5));
+        for key in 0..3 * FLIGHTS_MAX {
+            assert!(kept.get(key, || async { Err(()) }).await.is_err());
+        }
+        assert!(kept.flights.lock().len() <= FLIGHTS_MAX);
     }
 }
