@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod foreign_clients;
 mod kafka;
+mod registry;
 mod support;
 mod tidy;
 mod to_kafka;
