@@ -12,3 +12,5 @@ pub mod pinned;
 pub mod projection;
 pub mod publish;
 pub mod registry;
+
+pub use registry::{Registry, RegistryClient};

@@ -29,7 +29,10 @@ pub async fn publish(
     on_break: OnBreak,
 ) -> Result<Published, Failure> {
     let Some(registry) = registry else {
-        let failure = Failure::new(ErrorKind::Denied, "avro needs a schema registry, and none is configured");
+        let failure = Failure::new(
+            ErrorKind::Denied,
+            "avro needs a schema registry, and none is configured",
+        );
         return Err(failure.remedy("add the section schema_registry, then restart sfbridge"));
     };
     let published = |subject: &str, id| Published {
@@ -55,7 +58,9 @@ pub async fn publish(
         }
         return match registry.ensure(&latest, schema).await {
             Ok(id) => Ok(published(&latest, id)),
-            Err(RegisterError::Incompatible { .. }) => Ok(published(&next, registry.ensure(&next, schema).await?)),
+            Err(RegisterError::Incompatible { .. }) => {
+                Ok(published(&next, registry.ensure(&next, schema).await?))
+            }
             Err(error) => Err(error.into()),
         };
     }

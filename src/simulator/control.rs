@@ -171,7 +171,9 @@ impl Control {
 
     /// Gives a field of a topic's event another type. Returns the new schema's id.
     pub fn change_field(&self, topic: &str, name: &str, avro_type: &str) -> Result<String, Refused> {
-        Ok(self.org.redefine(topic, |schema| schema.with_type(name, avro_type))?)
+        Ok(self
+            .org
+            .redefine(topic, |schema| schema.with_type(name, avro_type))?)
     }
 
     /// Of the events that a topic gets now.

@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod foreign_clients;
 mod kafka;
+mod registry;
 mod salesforce_rest;
 mod support;
 mod tidy;

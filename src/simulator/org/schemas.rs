@@ -90,7 +90,10 @@ impl EventSchema {
         let mut value: Json = serde_json::from_str(&self.json).map_err(|error| error.to_string())?;
         let fields = value["fields"].as_array_mut().ok_or("a record has fields")?;
         let at = fields.iter().position(|field| field["name"] == name);
-        edit(fields, at.ok_or_else(|| format!("{} has no field {name}", self.name))?);
+        edit(
+            fields,
+            at.ok_or_else(|| format!("{} has no field {name}", self.name))?,
+        );
         Self::parse(&value.to_string())
     }
 }

@@ -72,9 +72,9 @@ impl Setup {
             admin,
             routes,
         } = self;
-        let registry = registry
-            .as_ref()
-            .map_or_else(String::new, |url| format!("schema_registry: {{ url: \"{url}\" }}\n"));
+        let registry = registry.as_ref().map_or_else(String::new, |url| {
+            format!("schema_registry: {{ url: \"{url}\" }}\n")
+        });
         format!(
             "bridge:\n  name: {name}\n  instance: {instance}\n  shutdown_timeout: {shutdown_timeout}\n\
              salesforce:\n  login_url: {login_url}\n  pubsub_url: {pubsub_url}\n  auth:\n    flow: client_credentials\n    client_id: 3MVG9.simulated.client\n    client_secret: {client_secret}\n\

@@ -37,7 +37,11 @@ impl Reader {
     async fn put_level(&self, subject: &str, level: &str) {
         let body = json!({ "compatibility": level }).to_string();
         let request = self.http.put(format!("{}/config/{subject}", self.url)).body(body);
-        let answer = request.header("content-type", "application/json").send().await.unwrap();
+        let answer = request
+            .header("content-type", "application/json")
+            .send()
+            .await
+            .unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
@@ -103,13 +107,18 @@ fn setup(name: &str, kafka: &str, registry: &str, org: &Simulator, routes: &str)
 
 /// A route of account changes to one output.
 fn route(output: &str) -> String {
-    format!("  - name: accounts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to: {{ {output} }}\n")
+    format!(
+        "  - name: accounts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to: {{ {output} }}\n"
+    )
 }
 
 /// Pains: bitmaps left undecoded; a new field that breaks the pipeline.
 #[tokio::test]
 async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_version() {
-    let (kafka, url) = (need!("kafka", broker::shared()), need!("registry", registry::shared()));
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry", registry::shared()),
+    );
     let (org, reader, to) = (an_org().await, Reader::of(&url), unique("avro"));
     let routes = route(&format!("kafka: {to}, format: avro"));
     let bridge = Bridge::start(&setup(&unique("followed"), &kafka, &url, &org, &routes)).await;
@@ -157,7 +166,10 @@ async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_ver
 
 #[tokio::test]
 async fn a_refused_version_halts_the_route_and_names_the_field_or_takes_a_subject_of_its_own() {
-    let (kafka, url) = (need!("kafka", broker::shared()), need!("registry", registry::shared()));
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry", registry::shared()),
+    );
     let (org, reader) = (an_org().await, Reader::of(&url));
     let [halts, goes_on] = ["refused", "renewed"].map(unique);
     let routes = format!(
@@ -178,14 +190,25 @@ async fn a_refused_version_halts_the_route_and_names_the_field_or_takes_a_subjec
     org.change(&created("after").field("Fax", 1.5)).unwrap();
     let halted = bridge.until_state("halts", &["halted"]).await;
     let why = halted["state"]["why"].as_str().unwrap();
-    assert!(why.contains("Fax") && why.contains(&format!("{halts}-value")), "{why}");
+    assert!(
+        why.contains("Fax") && why.contains(&format!("{halts}-value")),
+        "{why}"
+    );
     assert!(halted["state"]["remedy"].is_string());
     let seen = records(&kafka, &goes_on, 2).await;
     assert_eq!(reader.versions(&format!("{goes_on}-value.v2")).await, 1);
     assert_eq!(field(&reader.value(&seen[1]).await.1, "Fax"), &Avro::Double(1.5));
-    assert_eq!(records(&kafka, &halts, 1).await.len(), 1, "what breaks the contract is not written");
+    assert_eq!(
+        records(&kafka, &halts, 1).await.len(),
+        1,
+        "what breaks the contract is not written"
+    );
     let (position, _) = stored_position(&kafka, &name, "halts").await.unwrap();
-    assert_eq!(position["after"].as_array().unwrap().len(), 1, "and the position stays before it");
+    assert_eq!(
+        position["after"].as_array().unwrap().len(),
+        1,
+        "and the position stays before it"
+    );
 }
 
 /// A registry that is down stops who needs it, until it is back, and nobody else.
@@ -205,7 +228,10 @@ async fn a_registry_that_is_down_is_waited_for_by_those_who_need_it_alone() {
     records(&kafka, &plain, 1).await;
     let waiting = bridge.until_state("needs", &["waiting"]).await;
     assert!(
-        waiting["state"]["why"].as_str().unwrap().contains("schema registry"),
+        waiting["state"]["why"]
+            .as_str()
+            .unwrap()
+            .contains("schema registry"),
         "{waiting}"
     );
     server.start().unwrap();
@@ -220,18 +246,25 @@ async fn a_registry_that_is_down_is_waited_for_by_those_who_need_it_alone() {
 /// A contract is retired without a big bang: both versions, from one subscription, in one transaction.
 #[tokio::test]
 async fn two_versions_of_a_contract_are_served_side_by_side_and_one_that_breaks_stops_no_other() {
-    let (kafka, url) = (need!("kafka", broker::shared()), need!("registry", registry::shared()));
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry", registry::shared()),
+    );
     let (org, reader, name) = (an_org().await, Reader::of(&url), unique("pinned"));
     let [v1, v2, plain, dead] = ["v1", "v2", "whole", "dead"].map(unique);
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, fields: &str| {
         let path = folder.path().join(name);
-        let schema = format!(r#"{{"type":"record","name":"Account","namespace":"com.acme.crm","fields":[{fields}]}}"#);
+        let schema =
+            format!(r#"{{"type":"record","name":"Account","namespace":"com.acme.crm","fields":[{fields}]}}"#);
         std::fs::write(&path, schema).unwrap();
         path.display().to_string()
     };
     let nullable = r#""type":["null","string"],"default":null"#;
-    let first = file("v1.avsc", &format!(r#"{{"name":"Name",{nullable}}},{{"name":"Phone",{nullable}}}"#));
+    let first = file(
+        "v1.avsc",
+        &format!(r#"{{"name":"Name",{nullable}}},{{"name":"Phone",{nullable}}}"#),
+    );
     let second = file(
         "v2.avsc",
         &format!(
@@ -249,11 +282,15 @@ async fn two_versions_of_a_contract_are_served_side_by_side_and_one_that_breaks_
     );
     org.add_field(ACCOUNTS, "Colour__c", "string").unwrap();
     let bridge = Bridge::start(&setup(&name, &kafka, &url, &org, &routes)).await;
-    org.change(&created("Acme").field("Phone", "1").field("Colour__c", "red")).unwrap();
+    org.change(&created("Acme").field("Phone", "1").field("Colour__c", "red"))
+        .unwrap();
     let seen = records(&kafka, &v1, 1).await;
     let (_, value) = reader.value(&seen[0]).await;
     assert_eq!(value.len(), 2);
-    assert_eq!((text(field(&value, "Name")), text(field(&value, "Phone"))), ("Acme".to_owned(), "1".to_owned()));
+    assert_eq!(
+        (text(field(&value, "Name")), text(field(&value, "Phone"))),
+        ("Acme".to_owned(), "1".to_owned())
+    );
     let seen = records(&kafka, &v2, 1).await;
     let whole = super::json(&records(&kafka, &plain, 1).await[0]);
     assert_eq!(
@@ -270,14 +307,23 @@ async fn two_versions_of_a_contract_are_served_side_by_side_and_one_that_breaks_
     let dead = records(&kafka, &dead, 4).await;
     assert_eq!(dead[0].header("sfbridge_error_kind").unwrap(), "contract");
     let error = dead[0].header("sfbridge_error").unwrap();
-    assert!(error.contains("field Colour__c") && error.contains("v2.avsc") && error.contains(&v2), "{error}");
+    assert!(
+        error.contains("field Colour__c") && error.contains("v2.avsc") && error.contains(&v2),
+        "{error}"
+    );
     let route = bridge.route("accounts").await.unwrap();
-    assert_ne!(route["state"]["name"], "halted", "max_consecutive is of events that nobody got");
+    assert_ne!(
+        route["state"]["name"], "halted",
+        "max_consecutive is of events that nobody got"
+    );
 }
 
 #[tokio::test]
 async fn fields_keys_and_tombstones_in_avro_and_in_json() {
-    let (kafka, url) = (need!("kafka", broker::shared()), need!("registry", registry::shared()));
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry", registry::shared()),
+    );
     let (org, reader) = (an_org().await, Reader::of(&url));
     let [avro, json_topic, compact] = ["some", "fewer", "compact"].map(unique);
     let routes = format!(
@@ -295,12 +341,15 @@ async fn fields_keys_and_tombstones_in_avro_and_in_json() {
             .field("BillingAddress", json!({"Street": "s", "City": "c"})),
     )
     .unwrap();
-    org.change(&Change::new("Account", ChangeType::Delete).records([ONE])).unwrap();
+    org.change(&Change::new("Account", ChangeType::Delete).records([ONE]))
+        .unwrap();
     let seen = records(&kafka, &avro, 2).await;
     let (_, value) = reader.value(&seen[0]).await;
     let names: Vec<&str> = value.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["ChangeEventHeader", "Name", "BillingAddress"]);
-    assert!(matches!(field(&value, "BillingAddress"), Avro::Record(address) if address.len() == 1 && text(field(address, "City")) == "c"));
+    assert!(
+        matches!(field(&value, "BillingAddress"), Avro::Record(address) if address.len() == 1 && text(field(address, "City")) == "c")
+    );
     let seen = records(&kafka, &json_topic, 1).await;
     assert_eq!(seen[0].key_text(), "Acme");
     let value = super::json(&seen[0]);
@@ -308,8 +357,14 @@ async fn fields_keys_and_tombstones_in_avro_and_in_json() {
     assert_eq!(value["ChangeEventHeader"]["recordIds"], json!([ONE]));
     assert!(value["LastModifiedDate"].as_str().unwrap().ends_with('Z'));
     let seen = records(&kafka, &compact, 3).await;
-    assert!(seen[1].value.is_some() && seen[2].value.is_none(), "the DELETE, then its tombstone");
-    assert_eq!((seen[1].key_text(), seen[2].key_text()), (ONE.to_owned(), ONE.to_owned()));
+    assert!(
+        seen[1].value.is_some() && seen[2].value.is_none(),
+        "the DELETE, then its tombstone"
+    );
+    assert_eq!(
+        (seen[1].key_text(), seen[2].key_text()),
+        (ONE.to_owned(), ONE.to_owned())
+    );
     // The DELETE carries no name to be the key: it is kept, with the reason.
     until(PATIENCE, "the dead letter", || async {
         (bridge.metric("sfbridge_dead_letters_total", "accounts").await > 0.0).then_some(())
@@ -320,7 +375,10 @@ async fn fields_keys_and_tombstones_in_avro_and_in_json() {
 /// A channel's events share a fixed topic: each under a contract of its own.
 #[tokio::test]
 async fn a_topic_of_several_records_has_a_subject_for_each() {
-    let (kafka, url) = (need!("kafka", broker::shared()), need!("registry-v3", registry::shared_v3()));
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry-v3", registry::shared_v3()),
+    );
     let (org, reader) = (an_org().await, Reader::of(&url));
     let to = unique("channel");
     let routes = format!(
@@ -328,10 +386,16 @@ async fn a_topic_of_several_records_has_a_subject_for_each() {
     );
     let _bridge = Bridge::start(&setup(&unique("mixed"), &kafka, &url, &org, &routes)).await;
     org.change(&created("a")).unwrap();
-    org.change(&Change::new("Contact", ChangeType::Create).field("Title", "t")).unwrap();
+    org.change(&Change::new("Contact", ChangeType::Create).field("Title", "t"))
+        .unwrap();
     let seen = records(&kafka, &to, 2).await;
     assert_eq!(text(field(&reader.value(&seen[1]).await.1, "Title")), "t");
     for event in ["AccountChangeEvent", "ContactChangeEvent"] {
-        assert_eq!(reader.versions(&format!("{to}-com.sforce.eventbus.{event}")).await, 1);
+        assert_eq!(
+            reader
+                .versions(&format!("{to}-com.sforce.eventbus.{event}"))
+                .await,
+            1
+        );
     }
 }

@@ -1,0 +1,99 @@
+//! The registry's client against real registries: Apicurio 2 and 3, which both copy Confluent's interface and
+//! differ from it, and from each other, here and there.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sfbridge::config::{SchemaRegistryConfig, SubjectNaming};
+use sfbridge::contracts::registry::{
+    Against, CompatibilityError, Level, Reference, RegisterError, Registry, RegistryClient, SchemaError,
+    Version,
+};
+use sfbridge::error::{ErrorKind, Failure};
+
+use crate::need;
+use crate::support::registry;
+
+mod levels;
+mod schemas;
+
+fn config(url: &str) -> SchemaRegistryConfig {
+    SchemaRegistryConfig {
+        urls: vec![url.to_owned()],
+        subject: SubjectNaming::Topic,
+        credentials: None,
+        ca_file: None,
+    }
+}
+
+fn client(url: &str) -> RegistryClient {
+    RegistryClient::new(&config(url)).unwrap()
+}
+
+/// The registries are shared: every test has subjects of its own.
+fn unique(what: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{what}-{number}-value")
+}
+
+/// A record of these fields, in a namespace that makes its text unique.
+fn record(subject: &str, fields: &str) -> String {
+    let namespace = subject.replace('-', "_");
+    format!(r#"{{"type":"record","name":"R","namespace":"{namespace}","fields":[{fields}]}}"#)
+}
+
+const NAME: &str = r#"{"name":"name","type":"string"}"#;
+/// A reader with it cannot read what was written without it.
+const PHONE: &str = r#"{"name":"phone","type":"string"}"#;
+const PHONE_OPTIONAL: &str = r#"{"name":"phone","type":["null","string"],"default":null}"#;
+
+/// Every test, for both releases.
+macro_rules! against_both {
+    ($($test:ident),+ $(,)?) => {
+        mod release_2 {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(&$crate::need!("registry", $crate::support::registry::shared())).await;
+                }
+            )+
+        }
+        mod release_3 {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(&$crate::need!("registry-v3", $crate::support::registry::shared_v3())).await;
+                }
+            )+
+        }
+    };
+}
+use against_both;
+
+#[tokio::test]
+async fn a_registry_that_is_down_is_waited_for() {
+    let own = need!("registry", registry::Registry::start_new());
+    let cached = Registry::new(&config(&own.url())).unwrap();
+    let subject = unique("down");
+    own.stop();
+    let schema = record(&subject, NAME);
+    let failure = Failure::from(cached.ensure(&subject, &schema).await.unwrap_err());
+    assert_eq!(failure.kind, ErrorKind::Transient, "{failure:?}");
+
+    own.start().unwrap();
+    let id = cached.ensure(&subject, &schema).await.unwrap();
+    assert_eq!(cached.schema(id).await.unwrap().schema, schema);
+    // What is known outlives the registry.
+    own.stop();
+    assert_eq!(cached.ensure(&subject, &schema).await.unwrap(), id);
+    assert_eq!(cached.schema(id).await.unwrap().schema, schema);
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_registrys_is_told_from_a_missing_subject() {
+    let url = need!("registry", registry::shared());
+    let elsewhere = url.replace("/apis/ccompat/v7", "/nowhere");
+    let failure = Failure::from(client(&elsewhere).versions("a").await.unwrap_err());
+    assert_eq!(failure.kind, ErrorKind::Denied, "{failure:?}");
+    assert!(failure.remedy.unwrap().contains("schema_registry.url"));
+}
