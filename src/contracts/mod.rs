@@ -7,6 +7,7 @@
 //!                                       └─▶ projection: each event onto it
 //! ```
 
+pub mod compatibility;
 pub mod derive;
 pub mod pinned;
 pub mod projection;
