@@ -4,7 +4,9 @@
 //! `<subject>`, `<subject>.v2`, `<subject>.v3` … What one of them has already is taken from there, so that events
 //! of an older schema, read again, find their old id.
 
-use super::registry::{RegisterError, Registry};
+use super::compatibility;
+use super::registry::{Level, RegisterError, Registry, Version};
+use crate::avro::Schema;
 use crate::config::OnBreak;
 use crate::error::{ErrorKind, Failure};
 
@@ -42,7 +44,7 @@ pub async fn publish(
     if on_break != OnBreak::NewSubject {
         return match registry.ensure(subject, schema).await {
             Ok(id) => Ok(published(subject, id)),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(refusal(registry, subject, schema, error).await),
         };
     }
     let client = registry.client();
@@ -66,4 +68,53 @@ pub async fn publish(
     }
     let message = format!("subject {subject} has {SUBJECTS_MAX} successors");
     Err(Failure::new(ErrorKind::Unknown, message).remedy("remove those that nobody reads"))
+}
+
+/// The registry's no, in our words where ours say more: they name the field and the rule.
+async fn refusal(registry: &Registry, subject: &str, schema: &str, error: RegisterError) -> Failure {
+    if !matches!(error, RegisterError::Incompatible { .. }) {
+        return error.into();
+    }
+    let told = match explain(registry, subject, schema).await {
+        // Not told by us: the registry's own words stay.
+        Ok(None) | Err(_) => return error.into(),
+        Ok(Some(told)) => told,
+    };
+    let failure: Failure = error.into();
+    let named = Failure::new(failure.kind, told);
+    match failure.remedy {
+        Some(remedy) => named.remedy(remedy),
+        None => named,
+    }
+}
+
+async fn explain(registry: &Registry, subject: &str, schema: &str) -> Result<Option<String>, Failure> {
+    let client = registry.client();
+    let level: Level = client.config(subject).await?;
+    let mut earlier = Vec::new();
+    for version in client.versions(subject).await? {
+        if let Some(found) = client.version(subject, Version::Number(version)).await? {
+            earlier.push((version, found.schema));
+        }
+    }
+    let parsed: Vec<(String, Schema)> = earlier
+        .iter()
+        .filter_map(|(version, schema)| Some((format!("v{version}"), Schema::parse(schema).ok()?)))
+        .collect();
+    let Ok(new) = Schema::parse(schema) else {
+        return Ok(None);
+    };
+    let labelled: Vec<(&str, &Schema)> = parsed
+        .iter()
+        .map(|(label, schema)| (label.as_str(), schema))
+        .collect();
+    let found = compatibility::check(level, &new, &labelled);
+    let rules: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let message = || {
+        format!(
+            "subject {subject} (compatibility {level}) refuses the schema: {}",
+            rules.join("; ")
+        )
+    };
+    Ok((!rules.is_empty()).then(message))
 }
