@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{AdminState, CommandRequest, RouteCommand};
-use crate::routes::state::{ContractView, PositionView, RouteState, RouteStatus};
+use crate::routes::state::{ContractView, FreshReadView, PositionView, RouteState, RouteStatus};
 use crate::runtime::clock;
 
 #[derive(Debug, Serialize)]
@@ -32,6 +32,9 @@ struct RouteView {
     in_hand: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     contracts: Vec<ContractView>,
+    /// Objects of which changes are missing that Salesforce did not name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fresh_reads: Vec<FreshReadView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
 }
@@ -52,6 +55,7 @@ fn view(route: &RouteStatus) -> RouteView {
         gaps: counters.gaps.load(Ordering::Relaxed),
         in_hand: counters.in_hand.load(Ordering::Relaxed),
         contracts: route.contracts(),
+        fresh_reads: route.fresh_reads(),
         last_error: route.last_error(),
     }
 }

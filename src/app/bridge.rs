@@ -156,6 +156,9 @@ impl Bridge {
         let outcome = match command {
             RouteCommand::Pause => self.ownership.set_paused(&route, true).await,
             RouteCommand::Resume => {
+                if let Some(status) = self.statuses.iter().find(|status| status.name == route) {
+                    status.resume_past_gap();
+                }
                 self.halted.remove(&route);
                 self.ownership.set_paused(&route, false).await
             }

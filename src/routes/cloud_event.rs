@@ -42,6 +42,11 @@ pub struct EventHeaders {
     pub replay_id: Bytes,
     /// The event may have been delivered before its position was lost.
     pub replayed: bool,
+    /// RFC 3339: the record was read again and is what it was then.
+    pub as_of: Option<Bytes>,
+    /// Records that were read again since this change of theirs, by id: the change is contained in what was
+    /// written then.
+    pub superseded: Vec<String>,
 }
 
 impl EventHeaders {
@@ -52,6 +57,9 @@ impl EventHeaders {
         subject: Option<Bytes>,
         content_type: &'static str,
     ) -> Vec<Header> {
+        let is_superseded = subject
+            .as_ref()
+            .is_some_and(|subject| self.superseded.iter().any(|id| id.as_bytes() == subject));
         let mut headers = Vec::with_capacity(11);
         headers.push(header("ce_specversion", Bytes::from_static(b"1.0")));
         headers.extend(id.map(|id| header("ce_id", id)));
@@ -72,6 +80,10 @@ impl EventHeaders {
         headers.push(header("ce_sfroute", self.route.clone()));
         if self.replayed {
             headers.push(header("ce_sfreplayed", Bytes::from_static(b"true")));
+        }
+        headers.extend(self.as_of.clone().map(|as_of| header("ce_sfasof", as_of)));
+        if is_superseded {
+            headers.push(header("ce_sfsuperseded", Bytes::from_static(b"true")));
         }
         headers
     }
@@ -121,6 +133,8 @@ mod tests {
             time: None,
             replay_id: Bytes::from_static(b"00"),
             replayed: true,
+            as_of: None,
+            superseded: Vec::new(),
         };
         let record = headers.record(None, Some(Bytes::new()), "avro/binary");
         let names: Vec<&str> = record.iter().map(|(name, _)| &**name).collect();

@@ -5,6 +5,8 @@
 //! delivered beyond it. A position without `replay_id` starts at the earliest event; `since` then says which
 //! ones are too old to count.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,9 @@ pub struct Position {
     /// RFC 3339: after a lost position, events up to this time may have been delivered before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed_until: Option<String>,
+    /// Records that were read again, by id, each with the RFC 3339 time as of which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub read_as_of: BTreeMap<String, String>,
 }
 
 impl Position {
@@ -103,6 +108,7 @@ mod tests {
             updated_at: "2026-11-24T01:30:01.000Z".to_owned(),
             since: None,
             replayed_until: None,
+            read_as_of: [("001".to_owned(), "2026-11-24T01:30:00.000Z".to_owned())].into(),
         };
         assert_eq!(Position::parse("r", &position.to_json()).unwrap(), position);
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::position::{Position, millis};
+use super::reread::ReadAsOf;
 use crate::config::{SalesforceSource, StartPolicy};
 
 /// What the stored position says.
@@ -30,6 +31,8 @@ pub struct Resume {
     pub since_ms: Option<i64>,
     /// Events up to it may have been delivered before.
     pub replayed_until_ms: Option<i64>,
+    /// Records that were read again.
+    pub read_as_of: ReadAsOf,
 }
 
 /// Decides where to begin. `org_id` is that of the session, 18 characters.
@@ -60,6 +63,13 @@ pub fn decide(stored: Option<&Position>, source: &SalesforceSource, org_id: &str
         event_time_ms: stored.event_time.as_deref().and_then(millis),
         since_ms: stored.since.as_deref().and_then(millis),
         replayed_until_ms: stored.replayed_until.as_deref().and_then(millis),
+        read_as_of: ReadAsOf::new(
+            stored
+                .read_as_of
+                .iter()
+                .filter_map(|(id, as_of)| Some((id.clone(), millis(as_of)?)))
+                .collect(),
+        ),
     })
 }
 

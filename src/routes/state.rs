@@ -90,6 +90,16 @@ pub struct ContractView {
     pub salesforce_schema: String,
 }
 
+/// An object of which changes are missing that nobody can name, as `/api/routes` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FreshReadView {
+    pub entity: String,
+    /// RFC 3339: the time of the transaction that was too large.
+    pub since: String,
+    /// What reads the object's records again.
+    pub command: String,
+}
+
 /// Counters of one route since the process started.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -112,12 +122,24 @@ enum Assignment {
     Elsewhere,
 }
 
+/// The gap event at which a route with `on_gap: halt` stopped, by its `ce_id`.
+#[derive(Debug, Default)]
+enum HeldGap {
+    #[default]
+    None,
+    HaltedBefore(String),
+    ResumedPast(String),
+}
+
 #[derive(Debug)]
 struct Inner {
     state: RouteState,
     position: PositionView,
     /// The latest of each topic and event.
     contracts: Vec<ContractView>,
+    /// The first overflow of each object since the start.
+    fresh_reads: Vec<FreshReadView>,
+    gap: HeldGap,
     assignment: Assignment,
     /// A halt is final until a person acts: nothing else may overwrite it.
     last_error: Option<String>,
@@ -153,6 +175,8 @@ impl RouteStatus {
                 },
                 position: PositionView::default(),
                 contracts: Vec::new(),
+                fresh_reads: Vec::new(),
+                gap: HeldGap::None,
                 assignment: Assignment::Pending,
                 last_error: None,
             }),
@@ -310,6 +334,40 @@ impl RouteStatus {
         let same = |known: &ContractView| known.topic == contract.topic && known.event == contract.event;
         inner.contracts.retain(|known| !same(known));
         inner.contracts.push(contract);
+    }
+
+    pub fn fresh_reads(&self) -> Vec<FreshReadView> {
+        self.inner.lock().fresh_reads.clone()
+    }
+
+    /// The object must be read once more.
+    pub fn read_afresh(&self, entity: &str, since: &str, command: &str) {
+        let reads = &mut self.inner.lock().fresh_reads;
+        if !reads.iter().any(|known| known.entity == entity) {
+            reads.push(FreshReadView {
+                entity: entity.to_owned(),
+                since: since.to_owned(),
+                command: command.to_owned(),
+            });
+        }
+    }
+
+    /// The route halts before the gap event with this `ce_id`.
+    pub fn halts_before(&self, ce_id: &str) {
+        self.inner.lock().gap = HeldGap::HaltedBefore(ce_id.to_owned());
+    }
+
+    /// A person resumes the route: past the gap event that it halted before, if it did.
+    pub fn resume_past_gap(&self) {
+        let gap = &mut self.inner.lock().gap;
+        if let HeldGap::HaltedBefore(ce_id) = gap {
+            *gap = HeldGap::ResumedPast(std::mem::take(ce_id));
+        }
+    }
+
+    /// Whether a person resumed the route past the gap event with this `ce_id`.
+    pub fn resumes_past(&self, ce_id: &str) -> bool {
+        matches!(&self.inner.lock().gap, HeldGap::ResumedPast(past) if past == ce_id)
     }
 
     pub fn last_error(&self) -> Option<String> {

@@ -68,6 +68,22 @@ impl Tracker {
         }
     }
 
+    /// Whether an event is a repeat. Nothing moves: an event whose delivery fails must come again.
+    pub fn verdict(&self, replay_id: &Bytes, ce_ids: &[String]) -> Verdict {
+        let Some(first) = ce_ids.first() else {
+            return Verdict::New;
+        };
+        let current = self.in_progress.replay_id.as_ref();
+        let is_in_progress = current.is_none_or(|current| current == replay_id);
+        if self.remembered.contains(&self.fingerprint(replay_id, first))
+            || is_in_progress && self.in_progress.first_ids.contains(first)
+        {
+            Verdict::Repeat
+        } else {
+            Verdict::New
+        }
+    }
+
     /// Feeds one event: its place and the `ce_id`s of its records (one at least).
     pub fn event(&mut self, replay_id: &Bytes, ce_ids: &[String]) -> Verdict {
         let Some(first) = ce_ids.first() else {
@@ -203,6 +219,18 @@ mod tests {
         assert_eq!(tracker.event(&id(1), &many), Verdict::Repeat);
     }
 
+    impl Tracker {
+        fn clone_for_test(&self) -> Self {
+            Self {
+                complete: self.complete.clone(),
+                in_progress: self.in_progress.clone(),
+                remembered: self.remembered.clone(),
+                remembered_order: self.remembered_order.clone(),
+                hashers: self.hashers.clone(),
+            }
+        }
+    }
+
     /// A model stream: (replay id, event) pairs in order, several events an id.
     fn stream() -> impl Strategy<Value = Vec<(u8, String)>> {
         prop::collection::vec(1usize..4, 1..20).prop_map(|sizes| {
@@ -229,9 +257,12 @@ mod tests {
                     events.iter().rposition(|(place, _)| *place == id[0]).map_or(0, |at| at + 1)
                 });
                 for (fed, (place, name)) in events[start..].iter().enumerate() {
+                    let told = tracker.verdict(&id(*place), &ids(name));
+                    prop_assert_eq!(told, tracker.verdict(&id(*place), &ids(name)), "asking moves nothing");
                     if budget.is_some_and(|budget| fed >= budget) {
                         break;
                     }
+                    prop_assert_eq!(told, tracker.clone_for_test().event(&id(*place), &ids(name)));
                     if tracker.event(&id(*place), &ids(name)) == Verdict::New {
                         delivered.push(name.clone());
                     }

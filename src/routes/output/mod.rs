@@ -355,6 +355,8 @@ mod tests {
             time: None,
             replay_id: Bytes::from_static(b"00"),
             replayed: false,
+            as_of: None,
+            superseded: Vec::new(),
         }
     }
 

@@ -224,6 +224,11 @@ impl ToKafkaRoute {
             updated_at: clock::rfc3339_ms(clock::now_ms()),
             since: resume.since_ms.map(clock::rfc3339_ms),
             replayed_until: resume.replayed_until_ms.map(clock::rfc3339_ms),
+            read_as_of: resume
+                .read_as_of
+                .iter()
+                .map(|(id, as_of)| (id.clone(), clock::rfc3339_ms(as_of)))
+                .collect(),
         }
     }
 

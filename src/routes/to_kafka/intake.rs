@@ -1,5 +1,5 @@
-//! One event on its way into the batch: repeat or new, counted or filtered, its records or its dead letter.
-//! Everything that needs the network (schema, topics) is finished here, before a transaction begins.
+//! One event on its way in: decoded, repeat or new, counted, left out or delivered (`deliver`); and the state that
+//! a run carries from event to event.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::config::RouteConfig;
 use crate::error::{Action, ErrorKind, Failure};
 use crate::kafka::Record;
 use crate::routes::batch::BatchPolicy;
-use crate::routes::cloud_event::{EventHeaders, TimeText, record_timestamp_ms};
+use crate::routes::cloud_event::{EventHeaders, TimeText};
 use crate::routes::culprit::CulpritSearch;
-use crate::routes::dead_letter::{self, PoisonCounter, Reason};
-use crate::routes::gap::{GapKind, GapReport};
-use crate::routes::output::{Delivery, Outputs, ce_ids};
+use crate::routes::dead_letter::{PoisonCounter, Reason};
+use crate::routes::gap::GapKind;
+use crate::routes::loop_guard::{client_name, is_own};
+use crate::routes::output::{Outputs, ce_ids};
 use crate::routes::start::{self, Resume};
 use crate::routes::tracker::{Tracker, Verdict};
-use crate::runtime::clock;
 use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::auth::Session;
 use crate::salesforce::event::{DecodedEvent, EventSchema, decode};
@@ -67,24 +67,60 @@ pub(super) struct Intake {
     pub(super) resume: Resume,
     pub(super) outputs: Outputs,
     /// Topics that are known to be there: few, as many as the outputs have made names.
-    ensured: HashSet<Arc<str>>,
-    poison: PoisonCounter,
-    dead_letter_topic: Arc<str>,
+    pub(super) ensured: HashSet<Arc<str>>,
+    pub(super) poison: PoisonCounter,
+    pub(super) dead_letter_topic: Arc<str>,
+    /// The name that the bridge writes under.
+    client: String,
     source: Bytes,
     route: Bytes,
-    times: TimeText,
+    pub(super) times: TimeText,
     /// The schema of the last event: most events share it, and the cache is asked only when it changes.
-    schema: Option<(Arc<EventSchema>, Bytes, Bytes)>,
+    pub(super) schema: Option<(Arc<EventSchema>, Bytes, Bytes)>,
+}
+
+/// Where events go, and who may stop it.
+pub(super) struct Into<'a> {
+    pub(super) route: &'a ToKafkaRoute,
+    pub(super) batch: &'a mut Batch,
+    pub(super) search: &'a CulpritSearch,
+    pub(super) stop: &'a mut StopSignal,
+}
+
+/// How much a batch holds.
+struct Mark {
+    records: usize,
+    event_times: usize,
+    gaps: usize,
+    tally: Tally,
+}
+
+impl Batch {
+    fn mark(&self) -> Mark {
+        Mark {
+            records: self.records.len(),
+            event_times: self.event_times_ms.len(),
+            gaps: self.gaps.len(),
+            tally: self.tally,
+        }
+    }
+
+    fn rewind(&mut self, to: Mark) {
+        self.records.truncate(to.records);
+        self.event_times_ms.truncate(to.event_times);
+        self.gaps.truncate(to.gaps);
+        self.tally = to.tally;
+    }
 }
 
 /// Why an event cannot be delivered as it is.
-struct Dead {
-    reason: Reason,
-    without_value: bool,
+pub(super) struct Dead {
+    pub(super) reason: Reason,
+    pub(super) without_value: bool,
 }
 
 impl Dead {
-    fn poison(error: impl ToString) -> Self {
+    pub(super) fn poison(error: impl ToString) -> Self {
         let reason = Reason {
             kind: ErrorKind::Poison,
             error: error.to_string(),
@@ -115,6 +151,7 @@ impl Intake {
             ensured: HashSet::new(),
             poison,
             dead_letter_topic: route.config.dead_letter.topic.as_str().into(),
+            client: client_name(&route.shared.bridge),
             source: Bytes::from(format!("//{}{}", session.my_domain_host(), route.flow.from.topic)),
             route: Bytes::copy_from_slice(route.config.name.as_bytes()),
             times: TimeText::default(),
@@ -126,7 +163,8 @@ impl Intake {
         self.poison
     }
 
-    /// Takes one event into the batch. After an error nothing of it is in the batch.
+    /// Takes one event into the batch. After an error nothing of it is in the batch, and the position that may
+    /// be stored lies before it.
     pub(super) async fn take(
         &mut self,
         route: &ToKafkaRoute,
@@ -136,7 +174,27 @@ impl Intake {
         search: &CulpritSearch,
         stop: &mut StopSignal,
     ) -> Result<(), RunEnd> {
-        let decoded = match self.schema(route, event, stop).await? {
+        let mark = batch.mark();
+        let bytes_before = batch.tally.bytes;
+        let mut into = Into {
+            route,
+            batch,
+            search,
+            stop,
+        };
+        if let Err(end) = self.take_one(event, &mut into).await {
+            batch.rewind(mark);
+            return Err(end);
+        }
+        batch.taken_events += 1;
+        batch.taken_bytes += event.size_bytes();
+        policy.add(usize::try_from(batch.tally.bytes - bytes_before).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    async fn take_one(&mut self, event: &ReceivedEvent, into: &mut Into<'_>) -> Result<(), RunEnd> {
+        let route = into.route;
+        let decoded = match self.schema(route, event, into.stop).await? {
             Ok(schema) => decode(&schema.0, &event.payload).map_err(Dead::poison),
             Err(dead) => Err(dead),
         };
@@ -146,24 +204,32 @@ impl Intake {
             }
             _ => vec![own_id(event)],
         };
-        let bytes_before = batch.tally.bytes;
         let time_ms = decoded.as_ref().ok().and_then(DecodedEvent::event_time_ms);
         if start::is_before(self.resume.since_ms, time_ms) {
             // Not tracked: such events come once more when the stream is opened again from the earliest event,
             // and must not end the id in progress.
-            batch.tally.filtered += 1;
-        } else if self.tracker.event(&event.replay_id, &ids) == Verdict::Repeat {
-            batch.tally.repeated += 1;
+            into.batch.tally.filtered += 1;
+        } else if self.tracker.verdict(&event.replay_id, &ids) == Verdict::Repeat {
+            self.tracker.event(&event.replay_id, &ids);
+            into.batch.tally.repeated += 1;
         } else {
-            self.deliver(route, event, decoded, &ids, batch, search, stop)
-                .await?;
+            if self.is_own_write(route, &decoded) {
+                into.batch.tally.filtered += 1;
+            } else {
+                self.deliver(event, decoded, &ids, into).await?;
+            }
+            self.tracker.event(&event.replay_id, &ids);
             self.passed(time_ms);
-            batch.events.push(ids.into_iter().next().unwrap_or_default());
+            into.batch.events.push(ids.into_iter().next().unwrap_or_default());
         }
-        batch.taken_events += 1;
-        batch.taken_bytes += event.size_bytes();
-        policy.add(usize::try_from(batch.tally.bytes - bytes_before).unwrap_or(usize::MAX));
         Ok(())
+    }
+
+    /// Whether the bridge made the change itself and the route is to leave such changes out.
+    fn is_own_write(&self, route: &ToKafkaRoute, decoded: &Result<DecodedEvent, Dead>) -> bool {
+        let header = decoded.as_ref().ok().and_then(DecodedEvent::header);
+        route.flow.from.skip_own_writes
+            && header.is_some_and(|header| is_own(&header.change_origin, &self.client))
     }
 
     /// An empty response: everything before it is complete.
@@ -181,6 +247,9 @@ impl Intake {
         let behind = |boundary: &i64| time_ms.is_none_or(|time| time <= *boundary + BOUNDARY_SLACK_MS);
         self.resume.replayed_until_ms = self.resume.replayed_until_ms.filter(behind);
         self.resume.since_ms = self.resume.since_ms.filter(behind);
+        if let Some(time) = time_ms {
+            self.resume.read_as_of.passed(time);
+        }
     }
 
     /// The event's own schema, or why there is none and never will be.
@@ -213,120 +282,7 @@ impl Intake {
         }
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the event's parts, each made once by the caller"
-    )]
-    async fn deliver(
-        &mut self,
-        route: &ToKafkaRoute,
-        event: &ReceivedEvent,
-        decoded: Result<DecodedEvent, Dead>,
-        ids: &[String],
-        batch: &mut Batch,
-        search: &CulpritSearch,
-        stop: &mut StopSignal,
-    ) -> Result<(), RunEnd> {
-        let time_ms = decoded.as_ref().ok().and_then(DecodedEvent::event_time_ms);
-        let headers = self.headers(event, time_ms);
-        let condemned = ids
-            .first()
-            .and_then(|id| search.condemned(id))
-            .map(|condemned| Dead {
-                reason: Reason {
-                    kind: ErrorKind::Poison,
-                    error: condemned.reason.clone(),
-                    attempts: 2,
-                },
-                without_value: condemned.without_value,
-            });
-        let now_ms = clock::now_ms();
-        let delivered = match (decoded, condemned) {
-            (Ok(decoded), None) => {
-                let schema = self.schema.as_ref().map(|(schema, ..)| Arc::clone(schema));
-                match schema {
-                    Some(schema) => {
-                        self.prepare(route, &schema, decoded.entity(), stop).await?;
-                        let timestamp_ms = record_timestamp_ms(time_ms, now_ms);
-                        self.outputs
-                            .deliver(&schema, &event.payload, &decoded, ids, &headers, timestamp_ms)
-                            .map(|delivery| (delivery, decoded))
-                            .map_err(Dead::poison)
-                    }
-                    None => Err(Dead::poison("the event has no schema")),
-                }
-            }
-            (Ok(_), Some(dead)) | (Err(dead), _) => Err(dead),
-        };
-        let id = || ids.first().map(|id| Bytes::copy_from_slice(id.as_bytes()));
-        let (delivery, decoded) = match delivered {
-            Ok(delivered) => delivered,
-            Err(dead) => {
-                self.dead_letter(route, event, dead, headers, id(), batch, stop)
-                    .await?;
-                batch.halts = self.poison.dead_lettered();
-                batch.sealed = batch.halts;
-                return Ok(());
-            }
-        };
-        let Delivery {
-            records,
-            filtered,
-            refusals,
-        } = delivery;
-        self.ensure_topics(route, &records, stop).await?;
-        let gap = self.gap(route, event, &decoded);
-        if let Some(report) = &gap {
-            let record = until_done(route, stop, || route.gap_record(report)).await?;
-            batch.records.push(record);
-            batch.gaps.push(report.kind);
-        }
-        let is_delivered = refusals.is_empty() || !records.is_empty();
-        batch.tally.written += records.len() as u64;
-        batch.tally.filtered += filtered;
-        batch.tally.bytes += value_bytes(&records);
-        batch.records.extend(records);
-        batch.event_times_ms.extend(time_ms);
-        for refusal in refusals {
-            let reason = Reason {
-                kind: refusal.kind,
-                error: refusal.error,
-                attempts: 1,
-            };
-            let dead = Dead {
-                reason,
-                without_value: false,
-            };
-            self.dead_letter(route, event, dead, headers.clone(), id(), batch, stop)
-                .await?;
-        }
-        // An output whose contract broke must not halt the siblings that have the event.
-        if is_delivered {
-            self.poison.delivered();
-        } else {
-            batch.halts = self.poison.dead_lettered();
-            batch.sealed = batch.halts;
-        }
-        Ok(())
-    }
-
-    /// Asks for a topic once a run: what is deleted later ends the run at the next write.
-    async fn ensure_topics(
-        &mut self,
-        route: &ToKafkaRoute,
-        records: &[Record],
-        stop: &mut StopSignal,
-    ) -> Result<(), RunEnd> {
-        for record in records {
-            if !self.ensured.contains(&record.topic) {
-                until_done(route, stop, || route.shared.topics.ensure_data(&record.topic)).await?;
-                self.ensured.insert(Arc::clone(&record.topic));
-            }
-        }
-        Ok(())
-    }
-
-    fn headers(&mut self, event: &ReceivedEvent, time_ms: Option<i64>) -> EventHeaders {
+    pub(super) fn headers(&mut self, event: &ReceivedEvent, time_ms: Option<i64>) -> EventHeaders {
         let schema = self
             .schema
             .as_ref()
@@ -342,88 +298,10 @@ impl Intake {
             time: time_ms.map(|time| self.times.of(time)),
             replay_id: Bytes::from(hex::encode(&event.replay_id)),
             replayed: start::is_replayed(self.resume.replayed_until_ms, time_ms),
+            as_of: None,
+            superseded: Vec::new(),
         }
     }
-
-    /// What Salesforce itself says is missing.
-    fn gap(&self, route: &ToKafkaRoute, event: &ReceivedEvent, decoded: &DecodedEvent) -> Option<GapReport> {
-        let header = decoded
-            .header()
-            .filter(|_| decoded.is_gap() || decoded.is_overflow())?;
-        let kind = if decoded.is_overflow() {
-            GapKind::Overflow
-        } else {
-            GapKind::Gap
-        };
-        let mut report = GapReport::new(&route.config.name, &route.flow.from.topic, kind, "pass");
-        report.entity = Some(header.entity_name.clone());
-        report.record_ids.clone_from(&header.record_ids);
-        report.from_replay_id = Some(hex::encode(&event.replay_id));
-        report.from_event_time = decoded.event_time_ms().map(clock::rfc3339_ms);
-        Some(report)
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the event's parts, each made once by the caller"
-    )]
-    async fn dead_letter(
-        &mut self,
-        route: &ToKafkaRoute,
-        event: &ReceivedEvent,
-        dead: Dead,
-        headers: EventHeaders,
-        id: Option<Bytes>,
-        batch: &mut Batch,
-        stop: &mut StopSignal,
-    ) -> Result<(), RunEnd> {
-        let topics = &route.shared.topics;
-        let topic = Arc::clone(&self.dead_letter_topic);
-        until_done(route, stop, || topics.ensure_dead_letter(&topic)).await?;
-        let room = until_done(route, stop, || topics.max_message_bytes(&topic)).await?;
-        let fits = !dead.without_value && dead_letter_fits(event.payload.len(), room);
-        if !fits {
-            let mut report = GapReport::new(
-                &route.config.name,
-                &route.flow.from.topic,
-                GapKind::TooLarge,
-                "dead_letter",
-            );
-            report.from_replay_id = Some(hex::encode(&event.replay_id));
-            batch
-                .records
-                .push(until_done(route, stop, || route.gap_record(&report)).await?);
-            batch.gaps.push(GapKind::TooLarge);
-        }
-        tracing::warn!(route = %route.config.name, replay_id = hex::encode(&event.replay_id), error = %dead.reason.error, "dead letter");
-        let replay_id = headers.replay_id.clone();
-        batch.records.push(dead_letter::from_salesforce(
-            &topic,
-            &route.config.name,
-            &route.flow.from.topic,
-            &replay_id,
-            fits.then(|| event.payload.clone()),
-            headers.record(id, None, dead_letter::CONTENT_TYPE),
-            &dead.reason,
-        ));
-        batch.tally.dead_letters += 1;
-        Ok(())
-    }
-}
-
-/// Room for a dead letter's headers beside its value: error texts and ids are far smaller.
-const DEAD_LETTER_HEADERS_BYTES: usize = 4096;
-
-fn dead_letter_fits(payload: usize, topic_max: usize) -> bool {
-    payload + DEAD_LETTER_HEADERS_BYTES <= topic_max
-}
-
-fn value_bytes(records: &[Record]) -> u64 {
-    records
-        .iter()
-        .filter_map(|record| record.value.as_ref())
-        .map(|value| value.len() as u64)
-        .sum()
 }
 
 /// What recognises an event that names no change: its own id, or its place and bytes where it has none.

@@ -8,7 +8,9 @@
 mod account;
 mod begin;
 mod contracts;
+mod deliver;
 mod intake;
+mod refetch;
 mod run;
 
 use std::sync::Arc;

@@ -108,7 +108,15 @@ impl ToKafkaRoute {
                     .take(self, &event, &mut batch, &mut policy, &memory.search, stop)
                     .await
                 {
-                    return self.close(end, in_flight, memory).await;
+                    // What came before the event is whole: it is committed, unless the route is to stop at once.
+                    let parts = (producer, in_flight);
+                    return match end {
+                        RunEnd::Stopped => self.close(end, parts.1, memory).await,
+                        end => {
+                            self.drain(end, &session, &intake, parts, batch, &policy, memory)
+                                .await
+                        }
+                    };
                 }
                 batch.sealed |= memory.search.cut() == Cut::Single && !batch.events.is_empty();
             }
@@ -141,7 +149,7 @@ impl ToKafkaRoute {
                 () = stop.stopped() => {
                     self.status.draining();
                     drop(subscription);
-                    return self.drain(&session, &intake, (producer, in_flight), batch, &policy, memory).await;
+                    return self.drain(RunEnd::Stopped, &session, &intake, (producer, in_flight), batch, &policy, memory).await;
                 }
                 (idle, result) = committed(&mut in_flight), if in_flight.is_some() => {
                     producer = Some(idle);
@@ -213,9 +221,11 @@ impl ToKafkaRoute {
         }
     }
 
-    /// The route was asked to stop: what is decoded is committed, what is not comes again at the next start.
+    /// Ends the run with `end`: what is decoded is committed, what is not comes again at the next start.
+    #[allow(clippy::too_many_arguments, reason = "everything that a run has in hand")]
     async fn drain(
         &self,
+        end: RunEnd,
         session: &Session,
         intake: &Intake,
         (idle, in_flight): (Option<RouteProducer>, Option<InFlight>),
@@ -228,14 +238,14 @@ impl ToKafkaRoute {
             Some(last) => match self.finish(last, memory).await {
                 Ok(producer) => Some(producer),
                 // Its events come again at the next start, with the batch's.
-                Err(end) => return end,
+                Err(failed) => return failed,
             },
         };
         let Some(producer) = producer.filter(|_| policy.action(Duration::MAX) != BatchAction::Rest) else {
-            return RunEnd::Stopped;
+            return end;
         };
         let last = self.send(producer, session, intake, batch);
-        self.close(RunEnd::Stopped, Some(last), memory).await
+        self.close(end, Some(last), memory).await
     }
 
     /// Ends the run with `end`, once the transaction on its way is through; its failure is more urgent.
