@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod compatibility;
 mod config;
 mod demo;
 mod foreign_clients;
