@@ -135,13 +135,12 @@ mod tests {
     use super::*;
 
     fn header(change_type: ChangeType, diff: &[&str]) -> ChangeEventHeader {
-        ChangeEventHeader {
-            change_type,
-            record_ids: vec!["a".to_owned(), "b".to_owned()],
-            diff_fields: diff.iter().map(|name| (*name).into()).collect(),
-            changed_fields: vec!["Description".into()],
-            ..ChangeEventHeader::default()
-        }
+        let mut header = ChangeEventHeader::default();
+        header.change_type = change_type;
+        header.record_ids = vec!["a".to_owned(), "b".to_owned()];
+        header.diff_fields = diff.iter().map(|name| (*name).into()).collect();
+        header.changed_fields = vec!["Description".into()];
+        header
     }
 
     #[test]

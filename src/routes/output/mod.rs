@@ -22,7 +22,8 @@ pub use form::KafkaFraming;
 pub use plan::{Draft, Names, Plan, Registration, Setting, is_channel, naming, topic_name};
 
 use super::cloud_event::EventHeaders;
-use crate::config::{KafkaOutput, SubjectNaming};
+use super::filter::{Filter, Verdict};
+use crate::config::{FilterUnknown, Format, KafkaOutput, KeyConfig, SubjectNaming};
 use crate::contracts::pinned::Pinned;
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::Record;
@@ -60,6 +61,7 @@ pub fn ce_ids(event_id: &str, event: &DecodedEvent) -> Vec<String> {
 #[derive(Debug)]
 struct Output {
     config: KafkaOutput,
+    filter: Option<Filter>,
     pinned: Option<Pinned>,
     plans: HashMap<Arc<str>, Planned>,
 }
@@ -99,10 +101,10 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Reads the contract files.
+    /// Compiles the filters and reads the contract files.
     ///
     /// # Errors
-    /// `Contract`: a contract file that cannot be used.
+    /// `Contract`: a contract file that cannot be used. `Misconfigured`: a filter that is none.
     pub fn new(
         route: &str,
         salesforce_topic: &str,
@@ -116,6 +118,7 @@ impl Outputs {
                 .and_then(|contract| contract.file.as_deref());
             Ok(Output {
                 config: config.clone(),
+                filter: config.filter.as_deref().map(Filter::compile).transpose()?,
                 pinned: file.map(Pinned::read).transpose()?,
                 plans: HashMap::new(),
             })
@@ -139,6 +142,26 @@ impl Outputs {
             .collect()
     }
 
+    /// Whether anything is to be made ready, or checked, before the first event: not for outputs that write
+    /// whatever comes.
+    pub fn depend_on_the_schema(&self) -> bool {
+        self.outputs.iter().any(|output| {
+            let KafkaOutput {
+                format,
+                key,
+                filter,
+                fields,
+                contract,
+                ..
+            } = &output.config;
+            *format == Format::Avro
+                || matches!(key, KeyConfig::Field(_))
+                || filter.is_some()
+                || fields.is_some()
+                || contract.is_some()
+        })
+    }
+
     /// The output as configured.
     pub fn config(&self, output: usize) -> Option<&KafkaOutput> {
         self.outputs.get(output).map(|output| &output.config)
@@ -152,6 +175,13 @@ impl Outputs {
         let Some(output) = self.outputs.get(output) else {
             return Err(Failure::new(ErrorKind::Unknown, "there is no such output"));
         };
+        if let Some(filter) = output
+            .filter
+            .as_ref()
+            .filter(|_| !is_channel(&self.salesforce_topic))
+        {
+            check(filter, &output.config.topic, schema)?;
+        }
         let setting = Setting {
             output: &output.config,
             pinned: output.pinned.as_ref(),
@@ -211,7 +241,8 @@ impl Outputs {
         delivery.records.reserve(ids.len() * self.outputs.len());
         for output in &self.outputs {
             match output.records(&values, event, &ids, headers, timestamp_ms, &mut delivery.records) {
-                Ok(()) => {}
+                Ok(Written::Yes) => {}
+                Ok(Written::LeftOut) => delivery.filtered += 1,
                 Err(Left::Event(error)) => return Err(error),
                 Err(Left::Refused(refusal)) => delivery.refusals.push(refusal),
             }
@@ -224,6 +255,12 @@ impl Outputs {
 struct Ids {
     event: Bytes,
     record: Option<Bytes>,
+}
+
+/// Whether an output has records of the event.
+enum Written {
+    Yes,
+    LeftOut,
 }
 
 /// Why an output has no record.
@@ -247,7 +284,7 @@ impl Output {
         headers: &EventHeaders,
         timestamp_ms: i64,
         records: &mut Vec<Record>,
-    ) -> Result<(), Left> {
+    ) -> Result<Written, Left> {
         let refused = |kind, error: String| Left::Refused(Refusal { kind, error });
         let plan = match self.plans.get(values.schema.id()) {
             Some(Planned::Ready(plan)) => plan,
@@ -262,6 +299,13 @@ impl Output {
         let poison = |error: &dyn std::fmt::Display| {
             refused(ErrorKind::Poison, format!("topic {}: {error}", plan.topic))
         };
+        if let Some(filter) = &self.filter {
+            match filter.evaluate(&values.view()?).map_err(|error| poison(&error))? {
+                Verdict::Keep => {}
+                Verdict::Unknown { .. } if self.config.filter_unknown == FilterUnknown::Keep => {}
+                Verdict::Drop | Verdict::Unknown { .. } => return Ok(Written::LeftOut),
+            }
+        }
         let encoded = plan.encoding.values(values).map_err(|error| match error {
             ValueError::Event(error) => Left::Event(error),
             ValueError::Output(error) => poison(&error),
@@ -301,8 +345,23 @@ impl Output {
             records.push(record);
             records.extend(tombstone);
         }
-        Ok(())
+        Ok(Written::Yes)
     }
+}
+
+/// A filter against the events that it will meet, before it meets one.
+fn check(filter: &Filter, topic: &str, schema: &EventSchema) -> Result<(), Failure> {
+    let problems: Vec<String> = filter.check(schema).iter().map(ToString::to_string).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "topic {topic}: its filter does not fit {}: {}",
+        schema.name(),
+        problems.join("; ")
+    );
+    Err(Failure::new(ErrorKind::Contract, message)
+        .remedy("correct the output's `filter`, then restart the route"))
 }
 
 /// Whether the records of the event are gone after it.
@@ -314,7 +373,6 @@ fn is_removal(event: &DecodedEvent) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FilterUnknown, Format, KeyConfig};
     use crate::salesforce::event::decode;
 
     const EVENT: &str = r#"{"type":"record","name":"Order_Shipped__e","namespace":"com.sforce.eventbus","fields":[

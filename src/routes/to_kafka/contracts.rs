@@ -1,38 +1,65 @@
-//! Before the first record of a schema: each output's draft, its registration, its plan. All of it is finished
+//! The outputs of a run, and before the first record of a schema each output's draft, its registration, its plan. All of it is finished
 //! before a transaction begins.
 //!
 //! A contract that breaks does what the output's `on_break` says: it halts the route, or from then on its events
 //! become dead letters while the other outputs go on, or the schema gets a subject of its own.
 
-use super::intake::Intake;
 use super::{RunEnd, ToKafkaRoute, until_done};
-use crate::config::OnBreak;
+use crate::config::{OnBreak, ToKafkaConfig};
 use crate::contracts::publish::publish;
 use crate::error::{Action, Failure, chain};
-use crate::routes::output::{Plan, Registration};
+use crate::routes::output::{Outputs, Plan, Registration};
 use crate::routes::state::ContractView;
 use crate::runtime::shutdown::StopSignal;
+use crate::salesforce::Salesforce;
 use crate::salesforce::event::EventSchema;
 
-impl Intake {
+impl ToKafkaRoute {
+    /// The outputs, with plans for the events that the topic has now, so that a contract that is broken, a filter
+    /// that does not fit and a registry that is away show at the start. A channel tells its schemas with its events.
+    pub(super) async fn outputs(&self, stop: &mut StopSignal) -> Result<Outputs, RunEnd> {
+        let ToKafkaConfig { from, to, .. } = &self.flow;
+        let mut outputs = Outputs::new(&self.config.name, &from.topic, self.shared.naming, to)?;
+        if !outputs.depend_on_the_schema() {
+            return Ok(outputs);
+        }
+        let Salesforce { pubsub, schemas, .. } = &self.shared.salesforce;
+        self.status.starting("preparing the contracts");
+        let topic = until_done(self, stop, || pubsub.get_topic(&from.topic)).await?;
+        if !topic.schema_id.is_empty() {
+            let schema = match until_done(self, stop, || schemas.get(&topic.schema_id)).await {
+                // Its events will be dead letters, if any come.
+                Err(RunEnd::Failed(failure)) if failure.action() == Action::DeadLetter => return Ok(outputs),
+                schema => schema?,
+            };
+            let entity = schema.is_change_event().then(|| entity_of(schema.name()));
+            self.prepare(&mut outputs, &schema, entity.as_deref(), stop)
+                .await?;
+        }
+        Ok(outputs)
+    }
+
     /// Makes the plans that the outputs lack for this schema.
     pub(super) async fn prepare(
-        &mut self,
-        route: &ToKafkaRoute,
+        &self,
+        outputs: &mut Outputs,
         schema: &EventSchema,
         entity: Option<&str>,
         stop: &mut StopSignal,
     ) -> Result<(), RunEnd> {
-        for output in self.outputs.unplanned(schema) {
-            let config = self.outputs.config(output);
+        for output in outputs.unplanned(schema) {
+            let config = outputs.config(output);
             let contract = config.and_then(|config| config.contract.as_ref());
             let on_break = contract.map_or(OnBreak::Halt, |contract| contract.on_break);
-            match self.planned(route, output, schema, entity, on_break, stop).await {
-                Ok(plan) => self.outputs.plan(output, schema, plan),
+            match self
+                .planned(outputs, output, schema, entity, on_break, stop)
+                .await
+            {
+                Ok(plan) => outputs.plan(output, schema, plan),
                 Err(RunEnd::Failed(failure)) if is_stored(&failure, on_break) => {
                     let why = chain(&failure);
-                    tracing::error!(route = %route.config.name, %why, remedy = failure.remedy, "contract broken: events become dead letters");
-                    self.outputs.broken(output, schema, why);
+                    tracing::error!(route = %self.config.name, %why, remedy = failure.remedy, "contract broken: events become dead letters");
+                    outputs.broken(output, schema, why);
                 }
                 Err(end) => return Err(end),
             }
@@ -42,14 +69,14 @@ impl Intake {
 
     async fn planned(
         &self,
-        route: &ToKafkaRoute,
+        outputs: &Outputs,
         output: usize,
         schema: &EventSchema,
         entity: Option<&str>,
         on_break: OnBreak,
         stop: &mut StopSignal,
     ) -> Result<Plan, RunEnd> {
-        let draft = self.outputs.draft(output, schema, entity)?;
+        let draft = outputs.draft(output, schema, entity)?;
         let Some(registration) = draft.registration.clone() else {
             return Ok(draft.plan(None, schema));
         };
@@ -57,10 +84,10 @@ impl Intake {
             subject,
             schema: contract,
         } = &registration;
-        let registry = route.shared.registry.as_ref();
-        let published = until_done(route, stop, || publish(registry, subject, contract, on_break)).await?;
-        tracing::info!(route = %route.config.name, topic = %draft.topic, subject = published.subject, schema_id = published.id, salesforce_schema = schema.id(), "contract");
-        route.status.contract(ContractView {
+        let registry = self.shared.registry.as_ref();
+        let published = until_done(self, stop, || publish(registry, subject, contract, on_break)).await?;
+        tracing::info!(route = %self.config.name, topic = %draft.topic, subject = published.subject, schema_id = published.id, salesforce_schema = schema.id(), "contract");
+        self.status.contract(ContractView {
             topic: draft.topic.to_string(),
             event: schema.name().to_owned(),
             subject: published.subject,
@@ -71,7 +98,25 @@ impl Intake {
     }
 }
 
+/// The object of a change event: `Account` of `AccountChangeEvent`, `Order__c` of `Order__ChangeEvent`.
+fn entity_of(event: &str) -> String {
+    let stem = event.strip_suffix("ChangeEvent").unwrap_or(event);
+    stem.strip_suffix("__")
+        .map_or_else(|| stem.to_owned(), |custom| format!("{custom}__c"))
+}
+
 /// Whether the policy of an output turns the failure into dead letters of that output alone.
 fn is_stored(failure: &Failure, on_break: OnBreak) -> bool {
     failure.action() == Action::OnBreak && on_break == OnBreak::DeadLetter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_events_object_follows_its_name() {
+        assert_eq!(entity_of("AccountChangeEvent"), "Account");
+        assert_eq!(entity_of("Order__ChangeEvent"), "Order__c");
+    }
 }

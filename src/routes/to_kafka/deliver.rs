@@ -37,7 +37,8 @@ impl Intake {
             (Err(dead), ..) | (Ok(_), Some(dead), _) => Err(dead),
             (Ok(_), None, None) => Err(Dead::poison("the event has no schema")),
             (Ok(decoded), None, Some(schema)) => {
-                self.prepare(into.route, &schema, decoded.entity(), into.stop)
+                into.route
+                    .prepare(&mut self.outputs, &schema, decoded.entity(), into.stop)
                     .await?;
                 match self.decision(into.route, &decoded) {
                     RereadDecision::Halt => return self.halt_or_skip(event, &decoded, ids, into).await,

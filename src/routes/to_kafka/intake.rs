@@ -8,8 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::{RunEnd, ToKafkaRoute, until_done};
-use crate::config::RouteConfig;
-use crate::error::{Action, ErrorKind, Failure};
+use crate::error::{Action, ErrorKind};
 use crate::kafka::Record;
 use crate::routes::batch::BatchPolicy;
 use crate::routes::cloud_event::{EventHeaders, TimeText};
@@ -134,20 +133,17 @@ impl Dead {
 }
 
 impl Intake {
-    /// # Errors
-    /// When a contract file cannot be used.
     pub(super) fn new(
         route: &ToKafkaRoute,
         session: &Session,
         resume: Resume,
+        outputs: Outputs,
         poison: PoisonCounter,
-    ) -> Result<Self, Failure> {
-        let RouteConfig { name, .. } = &route.config;
-        let naming = route.shared.naming;
-        Ok(Self {
+    ) -> Self {
+        Self {
             tracker: Tracker::new(resume.replay_id.clone(), resume.after.clone()),
             resume,
-            outputs: Outputs::new(name, &route.flow.from.topic, naming, &route.flow.to)?,
+            outputs,
             ensured: HashSet::new(),
             poison,
             dead_letter_topic: route.config.dead_letter.topic.as_str().into(),
@@ -156,7 +152,7 @@ impl Intake {
             route: Bytes::copy_from_slice(route.config.name.as_bytes()),
             times: TimeText::default(),
             schema: None,
-        })
+        }
     }
 
     pub(super) const fn poison(&self) -> PoisonCounter {

@@ -107,10 +107,9 @@ impl ToKafkaRoute {
 }
 
 fn only(header: &ChangeEventHeader, id: &str) -> ChangeEventHeader {
-    ChangeEventHeader {
-        record_ids: vec![id.to_owned()],
-        ..header.clone()
-    }
+    let mut only = header.clone();
+    only.record_ids = vec![id.to_owned()];
+    only
 }
 
 fn body_of(view: &EventView<'_>) -> Bytes {

@@ -21,6 +21,7 @@ use super::{Memory, RunEnd, ToKafkaRoute, unknown};
 use crate::kafka::{RouteProducer, WriteError, Written};
 use crate::routes::batch::{BatchAction, BatchPolicy};
 use crate::routes::culprit::Cut;
+use crate::routes::output::Outputs;
 use crate::routes::position::Position;
 use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::auth::Session;
@@ -58,13 +59,24 @@ impl ToKafkaRoute {
         stop: &mut StopSignal,
     ) -> RunEnd {
         self.status.counters.in_hand.store(0, Ordering::Relaxed);
+        // The contracts first: between the clock of a first start and its Subscribe nothing is to take long.
+        let outputs = match self.outputs(stop).await {
+            Ok(outputs) => outputs,
+            Err(end) => return end,
+        };
         match self.begin(lost, stop).await {
-            Ok(beginning) => self.stream(beginning, memory, stop).await,
+            Ok(beginning) => self.stream(beginning, outputs, memory, stop).await,
             Err(end) => end,
         }
     }
 
-    async fn stream(&self, beginning: Beginning, memory: &mut Memory, stop: &mut StopSignal) -> RunEnd {
+    async fn stream(
+        &self,
+        beginning: Beginning,
+        outputs: Outputs,
+        memory: &mut Memory,
+        stop: &mut StopSignal,
+    ) -> RunEnd {
         let Beginning {
             producer,
             session,
@@ -85,10 +97,7 @@ impl ToKafkaRoute {
             },
             self.shared.metrics.clone(),
         );
-        let mut intake = match Intake::new(self, &session, resume, memory.poison) {
-            Ok(intake) => intake,
-            Err(failure) => return failure.into(),
-        };
+        let mut intake = Intake::new(self, &session, resume, outputs, memory.poison);
         let mut status = subscription.status();
         let mut waiting: VecDeque<ReceivedEvent> = VecDeque::new();
         let mut policy = BatchPolicy::new(commit);
