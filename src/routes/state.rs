@@ -135,7 +135,7 @@ enum HeldGap {
 struct Inner {
     state: RouteState,
     position: PositionView,
-    /// The latest of each topic and event.
+    /// All since the start: as many as the events have had schemas.
     contracts: Vec<ContractView>,
     /// The first overflow of each object since the start.
     fresh_reads: Vec<FreshReadView>,
@@ -328,12 +328,13 @@ impl RouteStatus {
         self.inner.lock().contracts.clone()
     }
 
-    /// From now on the event's records in this topic stand under this contract.
+    /// Records of the event in this topic stand under this contract.
     pub fn contract(&self, contract: ContractView) {
         let mut inner = self.inner.lock();
-        let same = |known: &ContractView| known.topic == contract.topic && known.event == contract.event;
-        inner.contracts.retain(|known| !same(known));
-        inner.contracts.push(contract);
+        let same = |known: &ContractView| known.topic == contract.topic && known.schema_id == contract.schema_id;
+        if !inner.contracts.iter().any(same) {
+            inner.contracts.push(contract);
+        }
     }
 
     pub fn fresh_reads(&self) -> Vec<FreshReadView> {

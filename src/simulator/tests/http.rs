@@ -118,6 +118,14 @@ async fn every_request_of_the_control_api_does_as_documented() {
             serde_json::json!({"topic": ACCOUNTS, "name": "Colour__c", "type": "string"}),
         ),
         (
+            "change-field",
+            serde_json::json!({"topic": ACCOUNTS, "name": "Colour__c", "type": "double"}),
+        ),
+        (
+            "remove-field",
+            serde_json::json!({"topic": ACCOUNTS, "name": "Colour__c"}),
+        ),
+        (
             "permission",
             serde_json::json!({"topic": ACCOUNTS, "permitted": true, "can_subscribe": false}),
         ),

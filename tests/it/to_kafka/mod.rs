@@ -6,6 +6,7 @@ mod delivery;
 mod exactly_once;
 mod failures;
 mod first_start;
+mod gaps;
 mod lost_position;
 mod oracle;
 mod ownership;
