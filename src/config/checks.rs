@@ -86,8 +86,16 @@ pub(super) fn field_path(text: &str) -> Checked {
     }
 }
 
-/// CEL is compiled when the route starts; what is caught here is only what no expression can be.
+/// CEL as far as its text alone tells; which fields and functions there are is known when the route starts.
 pub(super) fn expression(text: &str) -> Checked {
+    closed_expression(text)?;
+    super::expression::parse(text)
+        .map(drop)
+        .or_else(|fault| shown(format!("must be a CEL expression: {fault}")))
+}
+
+/// What nobody closed is told in words of its own: a parser complains of where the text ended.
+pub(super) fn closed_expression(text: &str) -> Checked {
     let mut depth = 0_i64;
     let mut quote = None;
     let mut characters = text.chars();
@@ -190,7 +198,18 @@ mod tests {
             assert_eq!(expression(good), Ok(()), "{good}");
         }
         for bad in ["f(x", "x)", "a == \"b", ")("] {
-            assert!(expression(bad).is_err(), "{bad}");
+            assert!(closed_expression(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_expression_that_does_not_parse_is_refused_with_its_place() {
+        let Err(Refusal::Shown(rule)) = expression("a == 1 &&& b") else {
+            panic!("it parses");
+        };
+        assert!(
+            rule.starts_with("must be a CEL expression: line 1, column 10: "),
+            "{rule}"
+        );
     }
 }

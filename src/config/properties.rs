@@ -1,6 +1,7 @@
 //! `kafka.properties` and other maps with free keys. Properties that carry the guarantees are refused; a
 //! value is a secret unless its name is known to be harmless.
 
+use super::checks::{self, Refusal};
 use super::problem::Position;
 use super::read::{FILE_SUFFIX, NO_VALUE, NO_WORD, Reader, is_word, join};
 use super::secret::Secret;
@@ -58,15 +59,15 @@ impl Reader<'_> {
             }
             let value = self.scalar(&pair.value, &place).map(|scalar| scalar.text);
             let whole = value.filter(|text| {
-                let sound = super::checks::expression(text).is_ok();
-                if !sound {
-                    self.problem(
-                        pair.value.at,
-                        &place,
-                        "must be a CEL expression, in which quotes and brackets are closed",
-                    );
-                }
-                sound
+                let refused = match (checks::closed_expression(text), checks::expression(text)) {
+                    (Err(_), _) => {
+                        "must be a CEL expression, in which quotes and brackets are closed".to_owned()
+                    }
+                    (_, Err(Refusal::Shown(rule) | Refusal::Hidden(rule))) => rule,
+                    (Ok(()), Ok(())) => return true,
+                };
+                self.problem(pair.value.at, &place, refused);
+                false
             });
             self.add(&mut expressions, &pair.key, pair.key_at, &place, whole);
         }

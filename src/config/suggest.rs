@@ -15,7 +15,7 @@ pub(super) fn nearest_choice(text: &str, choices: &[Choice]) -> Option<String> {
     pick(text, choices.iter().map(|choice| choice.name.to_owned()))
 }
 
-fn pick(word: &str, known: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn pick(word: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '.', ' '], "_");
     // One slip in three letters: more, and the suggestion is a guess.
     let allowed = word.chars().count().div_ceil(3).min(4);

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod cloud_event;
 pub mod culprit;
 pub mod dead_letter;
+pub mod filter;
 pub mod gap;
 pub mod output;
 pub mod position;

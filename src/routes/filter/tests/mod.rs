@@ -1,0 +1,6 @@
+//! The filter against events as Salesforce sends them.
+
+mod fitting;
+mod fixtures;
+mod hostile;
+mod verdicts;
