@@ -9,6 +9,7 @@
 
 mod admin;
 mod config;
+mod contracts_cli;
 mod demo;
 mod foreign_clients;
 mod kafka;
