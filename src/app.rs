@@ -31,6 +31,8 @@ use bridge::Bridge;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     Clean,
+    /// Something that was to be checked is broken, or a command could not do what it was asked to.
+    Failed,
     /// The configuration, or the command line, is wrong: starting again will not help.
     Configuration,
     /// Kafka was not reached within a minute of the start.
@@ -44,6 +46,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Clean => 0,
+            Self::Failed => 1,
             Self::Configuration => 64,
             Self::KafkaUnavailable => 69,
             Self::Bug => 70,

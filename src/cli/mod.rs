@@ -2,6 +2,7 @@
 //! documents go to stdout, complaints and logs to stderr.
 
 mod config;
+mod contracts;
 mod demo;
 mod run;
 pub mod simulate;
@@ -47,6 +48,9 @@ enum Command {
     /// Show the effective configuration, its schema or an example
     #[command(after_help = "Example:\n  sfbridge config show --config config/sfbridge.yaml")]
     Config(config::Args),
+    /// Check, show, compare, export and document the contracts
+    #[command(after_help = "Example:\n  sfbridge contracts check --config config/sfbridge.yaml")]
+    Contracts(contracts::Args),
 }
 
 /// Parses the command line (the first argument is the program's name) and runs the command.
@@ -69,6 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),
+        Command::Contracts(arguments) => contracts::run(&arguments, &cli.config),
     }
 }
 

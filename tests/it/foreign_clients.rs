@@ -4,7 +4,6 @@
 //! The packages are installed below `target/foreign`, at pinned versions. Where their registries cannot be reached
 //! the test is skipped with its reason, and fails if `SFBRIDGE_TESTS_PROMISED` names `foreign`.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +11,9 @@ use serde_json::{Value as Json, json};
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings, TlsFiles};
 use tokio::process::Command;
 use tokio::time::timeout;
+
+use crate::need;
+use crate::support::foreign;
 
 const NPM_PACKAGES: [&str; 2] = ["salesforce-pubsub-api-client@5.5.2", "underscore@1.13.7"];
 /// `aiosfpubsub` does not name what it needs.
@@ -24,26 +26,17 @@ const PYPI_PACKAGES: [&str; 7] = [
     "httpx==0.28.1",
     "protobuf==6.33.0",
 ];
-/// A first installation over a slow line.
-const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 /// A client's whole run takes a second or two; on a loaded machine more.
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_npm_client_publishes_subscribes_and_decodes() {
-    let home = home("npm");
-    let mut install = Command::new("npm");
-    install
-        .args(["install", "--no-audit", "--no-fund", "--prefix"])
-        .arg(&home)
-        .args(NPM_PACKAGES);
-    if !installed(&home, "salesforce-pubsub-api-client", vec![install]).await {
-        return;
-    }
+    let home = foreign::home("npm");
+    need!("foreign", foreign::npm(&home, &NPM_PACKAGES).await);
     let org = Org::start().await;
     // Node looks for packages beside the script.
     let script = home.join("client.mjs");
-    std::fs::copy(source("client.mjs"), &script).expect("the script can be copied");
+    std::fs::copy(foreign::script("client.mjs"), &script).expect("the script can be copied");
     let settings = SimulatorSettings::default();
     let given = json!({
         "pubSubEndpoint": org.simulator.pubsub_address().to_string(),
@@ -90,17 +83,9 @@ async fn the_npm_client_publishes_subscribes_and_decodes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_client_publishes_subscribes_and_decodes() {
-    let home = home("python");
+    let home = foreign::home("python");
+    need!("foreign", foreign::pypi(&home, &PYPI_PACKAGES).await);
     let python = home.join("bin/python");
-    let mut create = Command::new("python3");
-    create.args(["-m", "venv"]).arg(&home);
-    let mut install = Command::new(&python);
-    install
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(PYPI_PACKAGES);
-    if !installed(&home, "aiosfpubsub", vec![create, install]).await {
-        return;
-    }
     let org = Org::start().await;
     let given = json!({
         "port": org.simulator.pubsub_address().port(),
@@ -111,7 +96,7 @@ async fn the_python_client_publishes_subscribes_and_decodes() {
         "changes": 2,
     });
     let seen = run(Command::new(python)
-        .arg(source("client.py"))
+        .arg(foreign::script("client.py"))
         .arg(given.to_string()))
     .await;
 
@@ -186,50 +171,6 @@ impl Org {
             replay_ids,
         }
     }
-}
-
-fn home(name: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("below the target directory");
-    target.join("foreign").join(name)
-}
-
-fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/foreign")
-        .join(name)
-}
-
-/// Installs a package by its steps, unless it was before. `false`: skipped, and said so.
-async fn installed(home: &Path, package: &str, steps: Vec<Command>) -> bool {
-    let marker = home.join(".installed");
-    if marker.exists() {
-        return true;
-    }
-    std::fs::create_dir_all(home).expect("the target directory is writable");
-    for mut step in steps {
-        let output = timeout(
-            INSTALL_LIMIT,
-            step.kill_on_drop(true).stdin(Stdio::null()).output(),
-        )
-        .await;
-        let reason = match output {
-            Ok(Ok(output)) if output.status.success() => continue,
-            Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).into_owned(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no end after {INSTALL_LIMIT:?}"),
-        };
-        let promised = std::env::var("SFBRIDGE_TESTS_PROMISED").unwrap_or_default();
-        assert!(
-            !promised.contains("foreign"),
-            "{package} was promised and cannot be installed: {reason}"
-        );
-        eprintln!("skipped: {package} cannot be installed here: {reason}");
-        return false;
-    }
-    std::fs::write(marker, package).expect("the target directory is writable");
-    true
 }
 
 /// Runs a client and reads the JSON line that it prints.

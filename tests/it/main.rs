@@ -10,6 +10,7 @@
 mod admin;
 mod compatibility;
 mod config;
+mod contracts_cli;
 mod demo;
 mod foreign_clients;
 mod kafka;

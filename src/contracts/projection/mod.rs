@@ -11,12 +11,14 @@
 //! `Account`, Salesforce calls the event `AccountChangeEvent`.
 
 mod plan;
+mod refusals;
 
 use std::sync::Arc;
 
 use crate::avro::{Schema, SchemaError, TypeId, Wire, WireError, write};
 
 pub use plan::Break;
+pub use refusals::Refused;
 
 /// The way from one schema to another, made once for all data.
 #[derive(Debug)]

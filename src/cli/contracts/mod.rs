@@ -1,0 +1,141 @@
+//! `sfbridge contracts`: what the readers of the topics rely on, compared with the org and the registry, shown,
+//! exported and documented. Reads only; `init` alone writes, one new file.
+
+mod check;
+mod diff;
+mod docs;
+mod export;
+mod init;
+mod org;
+mod outputs;
+mod registry;
+mod show;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use crate::app::Exit;
+use crate::config::{self, Config};
+use crate::error::{Failure, chain};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Compare every contract with the org and the registry; exits with 1 when one is broken
+    Check(check::Args),
+    /// Show the contracts as they are now: subject, version, id and schema, as JSON
+    Show(show::Args),
+    /// Show field by field what the org has changed since the contract's last version
+    Diff(diff::Args),
+    /// Print a contract as an Avro schema, a JSON Schema or a data contract (ODCS)
+    Export(export::Args),
+    /// Print an AsyncAPI 3 document of every topic that the bridge writes
+    Docs(docs::Args),
+    /// Write a first contract file from the org's schema
+    Init(init::Args),
+}
+
+/// Events of a channel are not known before they come; whoever knows them names them.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Entities {
+    /// An object or event that a channel carries; may be given several times
+    #[arg(long = "entity", value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// A document goes to stdout, or where it is asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Out {
+    /// Write to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Why a command has no result: nothing was printed to stdout.
+#[derive(Debug)]
+enum Refused {
+    /// The command line or the configuration asks for what there is not.
+    Asked(String),
+    Failed(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
+    let config = match config::load(file) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Exit::Configuration;
+        }
+    };
+    super::on_runtime(async |signals| {
+        tokio::select! {
+            outcome = work(&arguments.what, &config) => outcome.unwrap_or_else(|refused| tell(&refused)),
+            () = signals.next() => Exit::Failed,
+        }
+    })
+}
+
+async fn work(what: &What, config: &Config) -> Result<Exit, Refused> {
+    match what {
+        What::Check(arguments) => check::run(arguments, config).await,
+        What::Show(arguments) => show::run(arguments, config).await,
+        What::Diff(arguments) => diff::run(arguments, config).await,
+        What::Export(arguments) => export::run(arguments, config).await,
+        What::Docs(arguments) => docs::run(arguments, config).await,
+        What::Init(arguments) => init::run(arguments, config).await,
+    }
+}
+
+fn tell(refused: &Refused) -> Exit {
+    match refused {
+        Refused::Asked(why) => {
+            eprintln!("sfbridge: {why}");
+            Exit::Configuration
+        }
+        Refused::Failed(failure) => {
+            eprintln!("sfbridge: {}", chain(failure));
+            if let Some(remedy) = &failure.remedy {
+                eprintln!("sfbridge: {remedy}");
+            }
+            Exit::Failed
+        }
+    }
+}
+
+/// Prints a document. Whoever reads may have seen enough and closed the pipe.
+fn print(document: &str) -> Exit {
+    let _ = std::io::stdout().lock().write_all(document.as_bytes());
+    Exit::Clean
+}
+
+fn write(out: &Out, document: &str) -> Result<Exit, Refused> {
+    match &out.out {
+        None => Ok(print(document)),
+        Some(path) => std::fs::write(path, document)
+            .map(|()| Exit::Clean)
+            .map_err(|error| Refused::Asked(format!("{} cannot be written: {error}", path.display()))),
+    }
+}
+
+/// Pretty JSON with its last line ended.
+fn pretty(json: &serde_json::Value) -> String {
+    format!("{json:#}\n")
+}
+
+fn yaml(json: &serde_json::Value) -> Result<String, Refused> {
+    serde_saphyr::to_string(json)
+        .map_err(|error| Refused::Asked(format!("the document cannot be written as YAML: {error}")))
+}

@@ -1,0 +1,77 @@
+//! What the registry has of a contract, asked for by these commands: they look, and register nothing.
+
+use crate::avro::Schema;
+use crate::config::Config;
+use crate::contracts::check_registry::{Known, Version as KnownVersion};
+use crate::contracts::registry::{Against, Level, RegistryClient, Version};
+use crate::contracts::written::Written;
+use crate::error::{Failure, chain};
+
+/// The registry, if one is configured.
+#[derive(Debug)]
+pub(super) struct Versions(Option<RegistryClient>);
+
+impl Versions {
+    pub(super) fn new(config: &Config) -> Result<Self, Failure> {
+        let client = config.schema_registry.as_ref().map(RegistryClient::new);
+        Ok(Self(client.transpose()?))
+    }
+
+    /// Version and id of each contract. A registry that does not answer is told on stderr: a document is no worse
+    /// without them.
+    pub(super) async fn fill_in(&self, written: &mut [Written]) {
+        let Some(client) = &self.0 else { return };
+        for output in written {
+            let (Some(subject), Some(contract)) = (&output.subject, &output.contract) else {
+                continue;
+            };
+            match client.lookup(subject, &contract.json, &[]).await {
+                Ok(found) => {
+                    output.registered = found.and_then(|found| Some((found.version?, found.id)));
+                }
+                Err(error) => {
+                    eprintln!("sfbridge: {}", chain(&Failure::from(error)));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The latest version of a subject, with its number.
+    pub(super) async fn latest(&self, subject: &str) -> Result<Option<(u32, Schema)>, Failure> {
+        let Some(client) = &self.0 else { return Ok(None) };
+        let latest = client.version(subject, Version::Latest).await?;
+        Ok(latest.and_then(|latest| Some((latest.version, Schema::parse(&latest.schema).ok()?))))
+    }
+
+    /// Everything that decides about a registration. None: no registry is configured.
+    pub(super) async fn known(&self, subject: &str, schema: &str) -> Result<Option<Known>, Failure> {
+        let Some(client) = &self.0 else { return Ok(None) };
+        let same = client.lookup(subject, schema, &[]).await?;
+        let level = client.config(subject).await?;
+        let mut earlier = Vec::new();
+        for number in client.versions(subject).await? {
+            if let Some(found) = client.version(subject, Version::Number(number)).await? {
+                // What is no Avro schema is the registry's to judge.
+                if let Ok(schema) = Schema::parse(&found.schema) {
+                    earlier.push(KnownVersion { number, schema });
+                }
+            }
+        }
+        let transitive = matches!(
+            level,
+            Level::BackwardTransitive | Level::ForwardTransitive | Level::FullTransitive
+        );
+        let against = if transitive { Against::All } else { Against::Latest };
+        let verdict = match &same {
+            Some(_) => None,
+            None => Some(client.compatible(subject, against, schema, &[]).await?),
+        };
+        Ok(Some(Known {
+            level,
+            same: same.map(|same| (same.version, same.id)),
+            earlier,
+            verdict,
+        }))
+    }
+}
