@@ -331,7 +331,8 @@ impl RouteStatus {
     /// Records of the event in this topic stand under this contract.
     pub fn contract(&self, contract: ContractView) {
         let mut inner = self.inner.lock();
-        let same = |known: &ContractView| known.topic == contract.topic && known.schema_id == contract.schema_id;
+        let same =
+            |known: &ContractView| known.topic == contract.topic && known.schema_id == contract.schema_id;
         if !inner.contracts.iter().any(same) {
             inner.contracts.push(contract);
         }

@@ -161,8 +161,15 @@ async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_ver
     assert_eq!(reader.versions(&format!("{to}-value")).await, 2);
     let shown = bridge.route("accounts").await.unwrap();
     let contracts = shown["contracts"].as_array().unwrap();
-    assert!(contracts.iter().all(|contract| contract["subject"] == format!("{to}-value")));
-    let mut ids: Vec<_> = contracts.iter().map(|contract| contract["schema_id"].clone()).collect();
+    assert!(
+        contracts
+            .iter()
+            .all(|contract| contract["subject"] == format!("{to}-value"))
+    );
+    let mut ids: Vec<_> = contracts
+        .iter()
+        .map(|contract| contract["schema_id"].clone())
+        .collect();
     ids.sort_by_key(serde_json::Value::as_u64);
     let mut both = [first_id, later_id].map(serde_json::Value::from);
     both.sort_by_key(serde_json::Value::as_u64);

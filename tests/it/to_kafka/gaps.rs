@@ -13,14 +13,9 @@ use crate::support::broker;
 use crate::support::topic::{Seen, unique};
 use crate::support::wait::until;
 
-const ONE: &str = "001SB000009990001AAA";
-const TWO: &str = "001SB000009990002AAA";
-const GONE: &str = "001SB000009990003AAA";
-
-/// Ids of 18 characters.
-fn id(id: &str) -> &str {
-    &id[..18]
-}
+const ONE: &str = "001SB0000000001YAA";
+const TWO: &str = "001SB0000000002YAA";
+const GONE: &str = "001SB0000000003YAA";
 
 async fn start(name: &str, kafka: &str, org: &Simulator, from: &str, to: &str) -> Bridge {
     let routes = format!(
@@ -47,7 +42,7 @@ fn millis(record: &Seen, name: &str) -> i64 {
 async fn a_gap_is_filled_with_the_records_as_they_are_now_and_older_changes_are_marked() {
     let kafka = need!("kafka", broker::shared());
     let (org, name, to) = (an_org().await, unique("refetch"), unique("accounts"));
-    let [one, two, gone] = [ONE, TWO, GONE].map(id);
+    let [one, two, gone] = [ONE, TWO, GONE];
     let committed_at = now_ms() - 60_000;
     let at = |offset: i64, change: Change| Change {
         commit_timestamp: Some(committed_at + offset),
@@ -158,7 +153,7 @@ async fn a_gap_halts_the_route_until_a_person_resumes_it_past_the_event() {
     let kafka = need!("kafka", broker::shared());
     let (org, name, to) = (an_org().await, unique("halt"), unique("accounts"));
     org.change(&created("before")).unwrap();
-    org.change(&Change::new("Account", ChangeType::GapUpdate).records([id(ONE)]))
+    org.change(&Change::new("Account", ChangeType::GapUpdate).records([ONE]))
         .unwrap();
     org.change(&created("after")).unwrap();
     let bridge = start(
@@ -172,7 +167,7 @@ async fn a_gap_halts_the_route_until_a_person_resumes_it_past_the_event() {
     let halted = bridge.until_state("accounts", &["halted"]).await;
     let (why, remedy) = (&halted["state"]["why"], &halted["state"]["remedy"]);
     assert!(
-        why.as_str().unwrap().contains("GAP_UPDATE") && why.as_str().unwrap().contains(id(ONE)),
+        why.as_str().unwrap().contains("GAP_UPDATE") && why.as_str().unwrap().contains(ONE),
         "{why}"
     );
     assert!(remedy.as_str().unwrap().contains("resume"), "{remedy}");
@@ -240,11 +235,11 @@ async fn a_diff_is_read_again_passed_on_or_kept_and_never_a_value_in_a_projectio
         format!("{}\nold", "x".repeat(1200)),
         format!("{}\nnew", "x".repeat(1200)),
     );
-    org.change(&created("a").records([id(ONE)]).field("Description", old.as_str()))
+    org.change(&created("a").records([ONE]).field("Description", old.as_str()))
         .unwrap();
     org.change(
         &Change::new("Account", ChangeType::Update)
-            .records([id(ONE)])
+            .records([ONE])
             .field("Phone", "2")
             .text_diff("Description", &old, &new),
     )
@@ -352,7 +347,7 @@ async fn a_filter_sees_what_the_event_carries_and_has_no_answer_for_the_rest() {
          \x20     - {{ kafka: {drop_}, format: json, {energy}, filter_unknown: drop }}\n\
          \x20     - {{ kafka: {deleted}, format: json, filter_unknown: drop, filter: 'event.Industry == \"Energy\" || header.changeType == \"DELETE\"' }}\n"
     );
-    let account = |change: ChangeType| Change::new("Account", change).records([id(ONE)]);
+    let account = |change: ChangeType| Change::new("Account", change).records([ONE]);
     org.change(
         &account(ChangeType::Create)
             .field("Name", "energy")
