@@ -28,8 +28,7 @@ use crate::salesforce::auth::Session;
 use crate::salesforce::pubsub::{Item, ReceivedEvent, SubscribeOptions, Subscription};
 
 /// Events that may be in hand beside a full transaction that commits: a hundred on their way and a hundred in
-/// work keep a stream busy meanwhile. An event of 1 KB is 13 KB in hand (as JSON with its headers, here, in
-/// librdkafka's queue and in its request), and ten routes may be busy at once.
+/// work keep a stream busy meanwhile. Routes that are busy at once share less.
 const EVENTS_BESIDE_A_BATCH: usize = 200;
 
 /// Bytes in hand, in full transactions: one that commits, one that is being filled meanwhile. Large events must
@@ -134,6 +133,9 @@ impl ToKafkaRoute {
             if let Some(idle) = producer.take() {
                 let action = if batch.sealed {
                     BatchAction::Commit
+                } else if subscription.is_withheld() {
+                    // What is waited for would not come: the room is full of what is here.
+                    policy.action(Duration::MAX)
                 } else {
                     policy.action(filling_since.elapsed())
                 };

@@ -4,8 +4,10 @@
 //! metadata; a unary call whose session is refused is made once more with a new one.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
@@ -18,17 +20,19 @@ use crate::salesforce::auth::{Session, TokenSource};
 use crate::salesforce::error::{CallError, permission};
 
 use super::endpoint::endpoint;
+use super::room::{Part, Room, SharedRoom};
 
 /// GetTopic and GetSchema take a second at most; a deadline ends what hangs.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Salesforce sends 3 MB at most; the library's limit of 4 MB leaves no room for what proxies add in time.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Cheap to clone; all clones share the connection and the session.
+/// Cheap to clone; all clones share the connection, the session, and the room for what is in hand.
 #[derive(Clone)]
 pub struct PubSubClient {
     stub: Stub<Channel>,
     tokens: TokenSource,
+    room: Arc<Mutex<SharedRoom>>,
 }
 
 impl std::fmt::Debug for PubSubClient {
@@ -44,11 +48,19 @@ impl PubSubClient {
     /// `Misconfigured`: an address or a CA file that cannot be used.
     pub fn new(config: &SalesforceConfig, tokens: TokenSource) -> Result<Self, Failure> {
         let stub = Stub::new(endpoint(config)?.connect_lazy()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { stub, tokens })
+        Ok(Self {
+            stub,
+            tokens,
+            room: Arc::default(),
+        })
     }
 
     pub(super) fn tokens(&self) -> &TokenSource {
         &self.tokens
+    }
+
+    pub(super) fn part(&self, most: Room) -> Part {
+        Part::of(&self.room, most)
     }
 
     /// What Salesforce says of a topic.

@@ -1,9 +1,12 @@
 //! How many events to ask for. Pure.
 //!
 //! `outstanding` is what was asked for and has not come; `in hand` is what came and has not been released.
-//! Salesforce caps the first at 100; we cap both together by the route's room, in events and in bytes.
+//! Salesforce caps the first at 100; we cap both together by the route's room, in events and in bytes, and by
+//! what of the process's room is left for it.
 //! Asking is early (whenever there is room), so that a round trip is never waited for; back-pressure is not
 //! asking. Since sizes are not known beforehand, bytes are reserved by an estimate.
+
+use super::room::Room;
 
 /// Salesforce treats more than this as this.
 pub(super) const OUTSTANDING_MAX: u32 = 100;
@@ -15,44 +18,54 @@ const SIZE_GUESS_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug, Clone)]
 pub(super) struct Credits {
-    events_max: u32,
-    bytes_max: u64,
+    most: Room,
+    /// At most `most`, and at times less.
+    limit: Room,
     outstanding: u32,
-    in_hand_events: u64,
-    in_hand_bytes: u64,
+    in_hand: Room,
     /// The running estimate, once anything came.
     event_bytes: Option<u64>,
 }
 
 impl Credits {
     /// Room for at least one event is always given, or nothing would ever move.
-    pub(super) fn new(events_max: u32, bytes_max: u64) -> Self {
+    pub(super) fn new(most: Room) -> Self {
+        let most = Room {
+            events: most.events.max(1),
+            bytes: most.bytes.max(1),
+        };
         Self {
-            events_max: events_max.max(1),
-            bytes_max: bytes_max.max(1),
+            most,
+            limit: most,
             outstanding: 0,
-            in_hand_events: 0,
-            in_hand_bytes: 0,
+            in_hand: Room::default(),
             event_bytes: None,
         }
     }
 
-    /// What there is room for beyond what is outstanding; 0 withholds.
-    pub(super) fn room(&self) -> u32 {
-        if self.outstanding == 0 && self.in_hand_events == 0 {
-            // An event may be larger than the whole room. It is asked for alone.
-            return self.by_bytes(0).clamp(1, self.events_max.min(OUTSTANDING_MAX));
-        }
-        let cap = OUTSTANDING_MAX.saturating_sub(self.outstanding);
-        let taken = u64::from(self.outstanding) + self.in_hand_events;
-        let events = u64::from(self.events_max).saturating_sub(taken);
-        let reserved = self.in_hand_bytes + u64::from(self.outstanding) * self.event_bytes();
-        u64::from(cap.min(self.by_bytes(reserved))).min(events) as u32
+    /// From now on the room is no larger than this.
+    pub(super) fn limit(&mut self, limit: Room) {
+        self.limit = Room {
+            events: limit.events.clamp(1, self.most.events),
+            bytes: limit.bytes.clamp(1, self.most.bytes),
+        };
     }
 
-    fn by_bytes(&self, reserved: u64) -> u32 {
-        let events = self.bytes_max.saturating_sub(reserved) / self.event_bytes();
-        u32::try_from(events).unwrap_or(u32::MAX)
+    /// What there is room for beyond what is outstanding; 0 withholds.
+    pub(super) fn room(&self) -> u32 {
+        let cap = u64::from(OUTSTANDING_MAX.saturating_sub(self.outstanding));
+        if self.outstanding == 0 && self.in_hand.events == 0 {
+            // An event may be larger than the whole room. It is asked for alone.
+            return self.by_bytes(0).clamp(1, self.limit.events.min(cap)) as u32;
+        }
+        let taken = u64::from(self.outstanding) + self.in_hand.events;
+        let events = self.limit.events.saturating_sub(taken);
+        let reserved = self.in_hand.bytes + u64::from(self.outstanding) * self.event_bytes();
+        cap.min(self.by_bytes(reserved)).min(events) as u32
+    }
+
+    fn by_bytes(&self, reserved: u64) -> u64 {
+        self.limit.bytes.saturating_sub(reserved) / self.event_bytes()
     }
 
     fn event_bytes(&self) -> u64 {
@@ -77,8 +90,8 @@ impl Credits {
             return;
         }
         self.outstanding = self.outstanding.saturating_sub(events);
-        self.in_hand_events += u64::from(events);
-        self.in_hand_bytes += bytes;
+        self.in_hand.events += u64::from(events);
+        self.in_hand.bytes += bytes;
         let mean = bytes.div_ceil(u64::from(events)).max(1);
         // Up at once, down slowly: the estimate guards memory, and large events come in runs.
         let faded = self.event_bytes.map_or(0, |before| before - before / 8);
@@ -87,8 +100,8 @@ impl Credits {
 
     /// The route is done with them.
     pub(super) fn released(&mut self, events: u64, bytes: u64) {
-        self.in_hand_events = self.in_hand_events.saturating_sub(events);
-        self.in_hand_bytes = self.in_hand_bytes.saturating_sub(bytes);
+        self.in_hand.events = self.in_hand.events.saturating_sub(events);
+        self.in_hand.bytes = self.in_hand.bytes.saturating_sub(bytes);
     }
 
     /// The stream ended, and what it owed with it.
@@ -100,12 +113,17 @@ impl Credits {
         self.outstanding > 0
     }
 
-    pub(super) fn events_max(&self) -> u32 {
-        self.events_max
+    /// Nothing comes before the route releases something.
+    pub(super) fn is_withheld(&self) -> bool {
+        self.outstanding == 0 && self.room() == 0
     }
 
-    pub(super) fn in_hand_events(&self) -> u64 {
-        self.in_hand_events
+    pub(super) fn most(&self) -> Room {
+        self.most
+    }
+
+    pub(super) fn in_hand(&self) -> Room {
+        self.in_hand
     }
 }
 
@@ -117,14 +135,18 @@ mod tests {
 
     const MB: u64 = 1024 * 1024;
 
+    fn credits(events: u64, bytes: u64) -> Credits {
+        Credits::new(Room { events, bytes })
+    }
+
     #[test]
     fn a_stream_with_room_is_asked_for_the_cap_at_once() {
-        assert_eq!(Credits::new(1000, 16 * MB).room(), OUTSTANDING_MAX);
+        assert_eq!(credits(1000, 16 * MB).room(), OUTSTANDING_MAX);
     }
 
     #[test]
     fn every_response_is_topped_up_to_the_cap() {
-        let mut credits = Credits::new(1000, 16 * MB);
+        let mut credits = credits(1000, 16 * MB);
         credits.asked(100);
         credits.received(30, 30_000);
         assert_eq!(credits.room(), 30);
@@ -132,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_full_hand_withholds_the_next_fetch_request() {
-        let mut credits = Credits::new(100, 16 * MB);
+        let mut credits = credits(100, 16 * MB);
         credits.asked(100);
         credits.received(100, 100_000);
         assert_eq!(credits.room(), 0);
@@ -142,7 +164,7 @@ mod tests {
 
     #[test]
     fn large_events_are_asked_for_only_as_bytes_allow() {
-        let mut credits = Credits::new(1000, 10 * MB);
+        let mut credits = credits(1000, 10 * MB);
         credits.asked(100);
         credits.received(2, 2 * MB);
         assert_eq!(
@@ -156,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_event_larger_than_the_whole_room_is_asked_for_alone() {
-        let mut credits = Credits::new(1000, MB / 2);
+        let mut credits = credits(1000, MB / 2);
         credits.asked(1);
         credits.received(1, MB);
         assert_eq!(credits.room(), 0);
@@ -166,13 +188,31 @@ mod tests {
 
     #[test]
     fn single_releases_do_not_become_single_requests() {
-        let mut credits = Credits::new(100, 16 * MB);
+        let mut credits = credits(100, 16 * MB);
         credits.asked(100);
         credits.received(20, 20_000);
         credits.released(1, 1000);
         assert_eq!(credits.room_after_release(), 0);
         credits.released(9, 9000);
         assert_eq!(credits.room_after_release(), 10);
+    }
+
+    #[test]
+    fn a_room_that_shrinks_takes_nothing_back_and_withholds_until_enough_is_released() {
+        let mut credits = credits(1000, 16 * MB);
+        credits.asked(100);
+        credits.received(100, 100_000);
+        credits.asked(100);
+        credits.limit(Room {
+            events: 150,
+            bytes: 16 * MB,
+        });
+        assert_eq!(credits.room(), 0);
+        assert!(!credits.is_withheld(), "a hundred are owed");
+        credits.received(100, 100_000);
+        assert!(credits.is_withheld());
+        credits.released(100, 100_000);
+        assert_eq!(credits.room_after_release(), 50);
     }
 
     #[derive(Debug, Clone)]
@@ -184,24 +224,30 @@ mod tests {
         Drop,
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    fn room() -> impl Strategy<Value = Room> {
+        (1..400_u64, 1..(32 * MB)).prop_map(|(events, bytes)| Room { events, bytes })
+    }
+
+    /// Each with what others leave of the room by then.
+    fn steps() -> impl Strategy<Value = Vec<(Step, Room)>> {
         let step = prop_oneof![
             6 => (0..120_u32, prop_oneof![Just(800_u64), 1..5_000_u64, Just(MB)]).prop_map(|(n, size)| Step::Serve(n, size)),
             6 => (0..200_u32).prop_map(Step::Release),
             1 => Just(Step::Drop),
         ];
-        prop::collection::vec(step, 1..200)
+        prop::collection::vec((step, room()), 1..200)
     }
 
     proptest! {
         #[test]
         fn bounds_hold_and_the_stream_never_starves(
-            events_max in 1..400_u32, bytes_max in 1..(32 * MB), steps in steps()
+            most in room(), steps in steps()
         ) {
-            let mut credits = Credits::new(events_max, bytes_max);
+            let mut credits = Credits::new(most);
             let mut hand: std::collections::VecDeque<u64> = std::collections::VecDeque::new();
             let mut owed = 0_u32;
-            for step in steps {
+            for (step, limit) in steps {
+                credits.limit(limit);
                 let ask = match step {
                     Step::Serve(n, size) => {
                         let n = n.min(owed);
@@ -225,13 +271,14 @@ mod tests {
                 if ask > 0 {
                     let reserved: u64 = hand.iter().sum::<u64>() + u64::from(owed + ask) * credits.event_bytes();
                     let alone = hand.is_empty() && owed == 0 && ask == 1;
-                    prop_assert!(reserved <= bytes_max || alone, "asks beyond the bytes");
+                    prop_assert!(reserved <= limit.bytes.min(most.bytes) || alone, "asks beyond the bytes");
+                    prop_assert!(hand.len() as u64 + u64::from(owed + ask) <= limit.events.min(most.events));
                     credits.asked(ask);
                     owed += ask;
                 }
                 prop_assert_eq!(owed, credits.outstanding);
                 prop_assert!(owed <= OUTSTANDING_MAX);
-                prop_assert!(hand.len() as u64 + u64::from(owed) <= u64::from(events_max));
+                prop_assert!(hand.len() as u64 + u64::from(owed) <= most.events);
                 // Liveness: with an empty hand something is always on its way.
                 prop_assert!(owed > 0 || !hand.is_empty());
                 // Nothing on its way although there is room for it: never after a step.

@@ -1,7 +1,7 @@
 //! The Pub/Sub API as a client: calls (`client`) on one connection (`endpoint`), schemas by id (`schemas`), and subscriptions.
 //!
 //! A [`Subscription`] is a task that reads one stream (`reader`) and three pure machines that decide for it:
-//! how many events to ask for (`credit`), where to go on after a break (`anchor`), and whether and when to
+//! how many events to ask for (`credit`, within what all streams may have in hand together, `room`), where to go on after a break (`anchor`), and whether and when to
 //! open the stream again (`reopening`).
 
 mod anchor;
@@ -12,6 +12,7 @@ mod credit;
 mod endpoint;
 mod reader;
 mod reopening;
+mod room;
 mod schemas;
 #[cfg(test)]
 mod scripted;

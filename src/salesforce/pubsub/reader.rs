@@ -21,6 +21,7 @@ use super::anchor::{Anchor, Start};
 use super::client::{PubSubClient, metadata};
 use super::credit::Credits;
 use super::reopening::{Reopening, Step};
+use super::room::{Part, Room};
 use super::subscribe::{Item, ReceivedEvent, Shared, StreamStatus, SubscribeOptions};
 
 /// Salesforce promises a keep-alive within 270 s while it owes events; later than this the line is dead.
@@ -39,6 +40,8 @@ pub(super) struct Reader {
     topic: String,
     route: Arc<str>,
     credits: Credits,
+    /// Of the room that all streams share.
+    part: Part,
     anchor: Anchor,
     reopening: Reopening,
     /// A session that Salesforce refused: the next opening needs a newer one.
@@ -78,11 +81,16 @@ impl Reader {
         shared: Arc<Shared>,
         items: mpsc::Sender<Result<Item, Failure>>,
     ) -> Self {
+        let most = Room {
+            events: u64::from(options.capacity_events),
+            bytes: options.capacity_bytes,
+        };
         Self {
+            part: client.part(most),
             client,
             topic: options.topic,
             route: options.route,
-            credits: Credits::new(options.capacity_events, options.capacity_bytes),
+            credits: Credits::new(most),
             anchor: Anchor::new(options.start),
             reopening: Reopening::new(),
             refused: None,
@@ -151,9 +159,15 @@ impl Reader {
                     Some(Ok(response)) => {
                         heard = Instant::now();
                         open(&shared);
-                        self.take(response).await;
                         self.take_released();
+                        let item = self.take(response);
                         self.ask(&asks, self.credits.room());
+                        // Before the route sees the event, or it would wait for more that does not come.
+                        shared.withhold(self.credits.is_withheld());
+                        if let Some(item) = item {
+                            // Never waits: the credits bound the messages. Fails only when the route is gone.
+                            let _ = self.items.send(Ok(item)).await;
+                        }
                     }
                     Some(Err(status)) => return self.broken(&status, &session),
                     None => return End::passing("completed", format!("Salesforce ended the stream of {}", self.topic)),
@@ -161,6 +175,7 @@ impl Reader {
                 () = shared.wake.notified() => {
                     self.take_released();
                     self.ask(&asks, self.credits.room_after_release());
+                    shared.withhold(self.credits.is_withheld());
                     if !is_owed {
                         // Silence is counted from when something is owed again.
                         heard = Instant::now();
@@ -220,11 +235,12 @@ impl Reader {
         }
     }
 
-    async fn take(&mut self, response: FetchResponse) {
+    /// What of a response is passed on to the route.
+    fn take(&mut self, response: FetchResponse) -> Option<Item> {
         self.reopening.progressed();
         self.shared.answered(clock::now_ms());
         if response.events.is_empty() {
-            return self.take_keep_alive(response.latest_replay_id).await;
+            return self.take_keep_alive(response.latest_replay_id);
         }
         let (count, mut bytes) = (response.events.len() as u32, 0);
         let mut events = Vec::with_capacity(response.events.len());
@@ -235,17 +251,17 @@ impl Reader {
             events.push(event);
         }
         self.credits.received(count, bytes);
-        // Never waits: the credits bound the messages. Fails only when the route is gone.
-        let _ = self.items.send(Ok(Item::Events(events))).await;
+        self.share();
+        Some(Item::Events(events))
     }
 
-    async fn take_keep_alive(&mut self, replay_id: Bytes) {
+    fn take_keep_alive(&mut self, replay_id: Bytes) -> Option<Item> {
         self.anchor.keep_alive(&replay_id);
         // Places for all events that may still come, for the last word, and for this one.
-        let kept = u64::from(self.credits.events_max()).saturating_sub(self.credits.in_hand_events()) + 2;
-        if !replay_id.is_empty() && self.items.capacity() as u64 >= kept {
-            let _ = self.items.send(Ok(Item::KeepAlive { replay_id })).await;
-        }
+        let (most, in_hand) = (self.credits.most(), self.credits.in_hand());
+        let kept = most.events.saturating_sub(in_hand.events) + 2;
+        (!replay_id.is_empty() && self.items.capacity() as u64 >= kept)
+            .then_some(Item::KeepAlive { replay_id })
     }
 
     fn broken(&mut self, status: &tonic::Status, session: &Arc<Session>) -> End {
@@ -259,6 +275,13 @@ impl Reader {
     fn take_released(&mut self) {
         let (events, bytes) = self.shared.take_released();
         self.credits.released(events, bytes);
+        self.share();
+    }
+
+    /// Tells the other streams what is in hand here, and takes what they leave.
+    fn share(&mut self) {
+        let limit = self.part.limit(self.credits.in_hand());
+        self.credits.limit(limit);
     }
 
     fn report(&self, end: &End, pause: Duration) {
@@ -309,7 +332,8 @@ fn open(shared: &Shared) {
 fn received(event: ConsumerEvent) -> ReceivedEvent {
     let content = event.event.unwrap_or_default();
     ReceivedEvent {
-        replay_id: event.replay_id,
+        // A copy: positions keep it after the event is through, and would keep the whole response with it.
+        replay_id: Bytes::copy_from_slice(&event.replay_id),
         event_id: content.id,
         schema_id: content.schema_id,
         payload: content.payload,

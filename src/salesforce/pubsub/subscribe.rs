@@ -4,11 +4,13 @@
 //! place is lost or access is denied; everything else is waited out and shown as a [`StreamStatus`]. After a
 //! break the events of the last replay id may come again, and nothing else does; the route skips them.
 //!
+//! The room is a route's own as long as no other is busy; those that are share what the process has (`room`).
+//!
 //! Whatever came counts against the room until the route calls [`Subscription::release`]: that, and never a
 //! stream left unread, is how back-pressure reaches Salesforce.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
@@ -29,8 +31,8 @@ pub struct SubscribeOptions {
     /// As configured: `/data/…` or `/event/…`.
     pub topic: String,
     pub start: Start,
-    /// Events that may be asked for and in hand together; at least 200 keep a fast stream busy (100 on their
-    /// way, 100 in work).
+    /// Events that may be asked for and in hand together, while no other stream is busy; at least 200 keep a fast
+    /// stream busy (100 on their way, 100 in work).
     pub capacity_events: u32,
     pub capacity_bytes: u64,
     /// The route's name, for metrics and logs.
@@ -94,6 +96,7 @@ pub(super) struct Shared {
     released_events: AtomicU64,
     released_bytes: AtomicU64,
     pub(super) wake: Notify,
+    withheld: AtomicBool,
     last_answer_ms: AtomicI64,
     pub(super) status: watch::Sender<StreamStatus>,
 }
@@ -104,6 +107,7 @@ impl Shared {
             released_events: AtomicU64::new(0),
             released_bytes: AtomicU64::new(0),
             wake: Notify::new(),
+            withheld: AtomicBool::new(false),
             last_answer_ms: AtomicI64::new(0),
             status: watch::Sender::new(StreamStatus::Connecting { tries: 0 }),
         }
@@ -119,6 +123,10 @@ impl Shared {
     pub(super) fn take_released(&self) -> (u64, u64) {
         let events = self.released_events.swap(0, Ordering::Relaxed);
         (events, self.released_bytes.swap(0, Ordering::Relaxed))
+    }
+
+    pub(super) fn withhold(&self, withheld: bool) {
+        self.withheld.store(withheld, Ordering::Relaxed);
     }
 
     pub(super) fn answered(&self, now_ms: i64) {
@@ -162,6 +170,12 @@ impl Subscription {
     /// The route is done with events of so many bytes ([`ReceivedEvent::size_bytes`]): room for others.
     pub fn release(&self, events: u64, bytes: u64) {
         self.shared.release(events, bytes);
+    }
+
+    /// Nothing more comes before the route releases some of what it has. It is true by the time the event that
+    /// fills the room is here, and may still be true for a moment after a release.
+    pub fn is_withheld(&self) -> bool {
+        self.shared.withheld.load(Ordering::Relaxed)
     }
 
     pub fn status(&self) -> watch::Receiver<StreamStatus> {

@@ -140,8 +140,58 @@ async fn a_full_hand_withholds_requests_until_the_route_releases() {
     assert_eq!(next_ids(&mut subscription).await.len(), 50);
     let asked = tokio::time::timeout(Duration::from_millis(50), stream.asks.message()).await;
     assert!(asked.is_err(), "asked for more than there is room for");
+    assert!(
+        subscription.is_withheld(),
+        "known with the event that fills the room"
+    );
     subscription.release(20, 0);
     assert_eq!(stream.ask().await.num_requested, 20);
+    stream.events(&[51], 10).await;
+    next_ids(&mut subscription).await;
+    assert!(!subscription.is_withheld(), "nineteen are owed");
+}
+
+#[tokio::test]
+async fn streams_that_are_busy_at_once_share_the_room_of_the_process() {
+    const MB: usize = 1024 * 1024;
+    let mut org = Org::start().await;
+    let client = org.client.clone();
+    let open = || {
+        let options = SubscribeOptions {
+            capacity_bytes: 8 * MB as u64,
+            ..options(Start::Earliest, 1000)
+        };
+        Subscription::open(client.clone(), options, Metrics::new())
+    };
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let mut subscription = open();
+        let mut stream = org.opened().await;
+        assert_eq!(stream.ask().await.num_requested, 100, "by a guess of their size");
+        stream.events(&(1..=7).collect::<Vec<_>>(), MB).await;
+        next_ids(&mut subscription).await;
+        busy.push((subscription, stream));
+    }
+    let mut third = open();
+    let mut stream = org.opened().await;
+    let first = stream.ask().await.num_requested;
+    assert!(
+        (1..50).contains(&first),
+        "asked for {first} though little room is left"
+    );
+    drop(busy);
+    // What they held is free once their readers are gone; the next response asks for all that is missing.
+    let mut asked = first;
+    for place in 1.. {
+        stream.events(&[place], 10).await;
+        next_ids(&mut third).await;
+        third.release(1, 0);
+        asked += stream.ask().await.num_requested - 1;
+        if asked == 100 {
+            return;
+        }
+        assert!(place < 1000, "only {asked} are asked for with all the room free");
+    }
 }
 
 #[tokio::test]
