@@ -59,7 +59,8 @@ impl Intake {
             Ok(delivered) => delivered,
             Err(dead) => {
                 self.dead_letter(event, dead, headers, id, into).await?;
-                return Ok(self.count_dead(into));
+                self.count_dead(into);
+                return Ok(());
             }
         };
         self.ensure_topics(&delivery.records, into).await?;
