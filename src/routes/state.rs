@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::runtime::clock;
-use crate::telemetry::metrics::{Metrics, RouteLabel, StateLabels};
+use crate::telemetry::metrics::{Metrics, RouteLabel, StateLabels, SubjectLabels};
 
 /// Salesforce keeps events for 72 hours; a position older than that is lost.
 pub const RETENTION_SECONDS: f64 = 72.0 * 3600.0;
@@ -333,9 +333,19 @@ impl RouteStatus {
         let mut inner = self.inner.lock();
         let same =
             |known: &ContractView| known.topic == contract.topic && known.schema_id == contract.schema_id;
-        if !inner.contracts.iter().any(same) {
-            inner.contracts.push(contract);
+        if inner.contracts.iter().any(same) {
+            return;
         }
+        let subject: Arc<str> = contract.subject.as_str().into();
+        inner.contracts.push(contract);
+        let of_subject = inner.contracts.iter().filter(|known| *known.subject == *subject);
+        let versions = i64::try_from(of_subject.count()).unwrap_or(i64::MAX);
+        drop(inner);
+        let labels = SubjectLabels {
+            route: Arc::clone(&self.name),
+            subject,
+        };
+        self.metrics.contract_versions.get_or_create(&labels).set(versions);
     }
 
     pub fn fresh_reads(&self) -> Vec<FreshReadView> {

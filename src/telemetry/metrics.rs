@@ -29,6 +29,7 @@ labels! {
     OutcomeLabels { route, outcome }
     CauseLabels { route, cause }
     StateLabels { route, state }
+    SubjectLabels { route, subject }
     Outcome { outcome }
     Limit { limit }
     Build { version }
@@ -59,6 +60,7 @@ pub struct Families {
     pub reconnects: Family<CauseLabels, Counter>,
     pub token_refreshes: Family<Outcome, Counter>,
     pub salesforce_limit_remaining: Family<Limit, IntGauge>,
+    pub contract_versions: Family<SubjectLabels, IntGauge>,
 }
 
 impl std::ops::Deref for Metrics {
@@ -122,6 +124,10 @@ impl Metrics {
         let token_refreshes = family!("token_refreshes", "Logins at Salesforce, by outcome");
         let salesforce_limit_remaining =
             family!("salesforce_limit_remaining", "What is left of an org limit");
+        let contract_versions = family!(
+            "contract_versions",
+            "Versions of a subject that the route has prepared since its start"
+        );
         let build_info: Family<Build, IntGauge> = family!("build_info", "The running version");
         build_info
             .get_or_create(&Build {
@@ -143,6 +149,7 @@ impl Metrics {
             reconnects,
             token_refreshes,
             salesforce_limit_remaining,
+            contract_versions,
         }))
     }
 

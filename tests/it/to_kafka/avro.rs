@@ -159,6 +159,8 @@ async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_ver
     assert_eq!(text(field(&later, "Added__c")), "there");
     assert_ne!(first_id, later_id);
     assert_eq!(reader.versions(&format!("{to}-value")).await, 2);
+    let labels = format!("route=\"accounts\",subject=\"{to}-value\"");
+    assert_eq!(bridge.metric("sfbridge_contract_versions", &labels).await, 2.0);
     let shown = bridge.route("accounts").await.unwrap();
     let contracts = shown["contracts"].as_array().unwrap();
     assert!(
