@@ -5,7 +5,7 @@
 //! of an older schema, read again, find their old id.
 
 use super::compatibility;
-use super::registry::{Level, RegisterError, Registry, Version};
+use super::registry::{Level, RegisterError, Registry};
 use crate::avro::Schema;
 use crate::config::OnBreak;
 use crate::error::{ErrorKind, Failure};
@@ -91,15 +91,11 @@ async fn refusal(registry: &Registry, subject: &str, schema: &str, error: Regist
 async fn explain(registry: &Registry, subject: &str, schema: &str) -> Result<Option<String>, Failure> {
     let client = registry.client();
     let level: Level = client.config(subject).await?;
-    let mut earlier = Vec::new();
-    for version in client.versions(subject).await? {
-        if let Some(found) = client.version(subject, Version::Number(version)).await? {
-            earlier.push((version, found.schema));
-        }
-    }
-    let parsed: Vec<(String, Schema)> = earlier
+    let parsed: Vec<(String, Schema)> = client
+        .every_version(subject)
+        .await?
         .iter()
-        .filter_map(|(version, schema)| Some((format!("v{version}"), Schema::parse(schema).ok()?)))
+        .filter_map(|found| Some((format!("v{}", found.version), Schema::parse(&found.schema).ok()?)))
         .collect();
     let Ok(new) = Schema::parse(schema) else {
         return Ok(None);

@@ -345,7 +345,10 @@ impl RouteStatus {
             route: Arc::clone(&self.name),
             subject,
         };
-        self.metrics.contract_versions.get_or_create(&labels).set(versions);
+        self.metrics
+            .contract_versions
+            .get_or_create(&labels)
+            .set(versions);
     }
 
     pub fn fresh_reads(&self) -> Vec<FreshReadView> {

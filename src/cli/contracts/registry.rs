@@ -3,7 +3,7 @@
 use crate::avro::Schema;
 use crate::config::Config;
 use crate::contracts::check_registry::{Known, Version as KnownVersion};
-use crate::contracts::registry::{Against, Level, RegistryClient, Version};
+use crate::contracts::registry::{Against, Level, RegisteredSchema, RegistryClient, Version};
 use crate::contracts::written::Written;
 use crate::error::{Failure, chain};
 
@@ -49,15 +49,14 @@ impl Versions {
         let Some(client) = &self.0 else { return Ok(None) };
         let same = client.lookup(subject, schema, &[]).await?;
         let level = client.config(subject).await?;
-        let mut earlier = Vec::new();
-        for number in client.versions(subject).await? {
-            if let Some(found) = client.version(subject, Version::Number(number)).await? {
-                // What is no Avro schema is the registry's to judge.
-                if let Ok(schema) = Schema::parse(&found.schema) {
-                    earlier.push(KnownVersion { number, schema });
-                }
-            }
-        }
+        // What is no Avro schema is the registry's to judge.
+        let known = |found: RegisteredSchema| {
+            let schema = Schema::parse(&found.schema).ok()?;
+            let number = found.version;
+            Some(KnownVersion { number, schema })
+        };
+        let earlier = client.every_version(subject).await?;
+        let earlier = earlier.into_iter().filter_map(known).collect();
         let transitive = matches!(
             level,
             Level::BackwardTransitive | Level::ForwardTransitive | Level::FullTransitive

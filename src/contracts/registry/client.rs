@@ -138,6 +138,19 @@ impl RegistryClient {
         self.get(path).await?.found()
     }
 
+    /// Every version of the subject, the oldest first.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn every_version(&self, subject: &str) -> Result<Vec<RegisteredSchema>, CallError> {
+        let mut found = Vec::new();
+        for number in self.versions(subject).await? {
+            // A version that was deleted in between is none.
+            found.extend(self.version(subject, Version::Number(number)).await?);
+        }
+        Ok(found)
+    }
+
     /// # Errors
     /// The call failed.
     pub async fn subjects(&self) -> Result<Vec<String>, CallError> {

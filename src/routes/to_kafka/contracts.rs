@@ -7,6 +7,7 @@
 use super::{RunEnd, ToKafkaRoute, until_done};
 use crate::config::{OnBreak, ToKafkaConfig};
 use crate::contracts::publish::publish;
+use crate::contracts::written::entity_of;
 use crate::error::{Action, Failure, chain};
 use crate::routes::output::{Outputs, Plan, Registration};
 use crate::routes::state::ContractView;
@@ -98,25 +99,7 @@ impl ToKafkaRoute {
     }
 }
 
-/// The object of a change event: `Account` of `AccountChangeEvent`, `Order__c` of `Order__ChangeEvent`.
-fn entity_of(event: &str) -> String {
-    let stem = event.strip_suffix("ChangeEvent").unwrap_or(event);
-    stem.strip_suffix("__")
-        .map_or_else(|| stem.to_owned(), |custom| format!("{custom}__c"))
-}
-
 /// Whether the policy of an output turns the failure into dead letters of that output alone.
 fn is_stored(failure: &Failure, on_break: OnBreak) -> bool {
     failure.action() == Action::OnBreak && on_break == OnBreak::DeadLetter
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_events_object_follows_its_name() {
-        assert_eq!(entity_of("AccountChangeEvent"), "Account");
-        assert_eq!(entity_of("Order__ChangeEvent"), "Order__c");
-    }
 }
