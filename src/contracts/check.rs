@@ -138,6 +138,12 @@ fn project(source: &Arc<Schema>, contract: &Contract, event: &Event, section: &m
     for refused in &refusals {
         has_gap |= refusal(refused, label, event, section);
     }
+    if event.is_change_event() && !projection.sources().any(|source| source == Some(0)) {
+        section.warning(
+            format!("contract {label}: it has no {HEADER_FIELD}: a DELETE or a GAP event is a record of nulls that says no more"),
+            format!("add {HEADER_FIELD} to the contract, with changeType and recordIds at least"),
+        );
+    }
     if !has_gap {
         section.holds(format!(
             "contract {label}: {} (schema {}) satisfies it",
@@ -164,7 +170,7 @@ fn refusal(refused: &Refused, label: &str, event: &Event, section: &mut Section<
     }
     section.warning(
         format!("contract {label}: field {field}: {rule}"),
-        "an event with such a value breaks the contract and goes by `on_break`; add the branch to the contract if such events come",
+        "an event with such a value becomes a dead letter of this output; add the branch to the contract if such events come",
     );
     false
 }

@@ -62,8 +62,10 @@ impl Versions {
             Level::BackwardTransitive | Level::ForwardTransitive | Level::FullTransitive
         );
         let against = if transitive { Against::All } else { Against::Latest };
+        // Apicurio 3 without any rule says NONE, and answers "incompatible" here to what it then registers.
         let verdict = match &same {
             Some(_) => None,
+            None if level == Level::None => None,
             None => Some(client.compatible(subject, against, schema, &[]).await?),
         };
         Ok(Some(Known {

@@ -83,7 +83,7 @@ impl From<FilterError> for Failure {
             FilterError::Text(_) => (ErrorKind::Misconfigured, "correct the route's filter"),
             FilterError::Evaluation(_) => (
                 ErrorKind::Poison,
-                "correct the route's filter, then replay the dead letter",
+                "correct the route's filter",
             ),
         };
         Self::new(kind, error.to_string()).remedy(remedy)
