@@ -67,7 +67,7 @@ impl Intake {
         if let Some(report) = self.gap(into.route, event, &decoded) {
             self.report(report, into).await?;
         }
-        let is_delivered = delivery.refusals.is_empty() || !delivery.records.is_empty();
+        let is_refused = delivery.is_refused();
         let Tally {
             written,
             filtered,
@@ -92,11 +92,10 @@ impl Intake {
             self.dead_letter(event, dead, headers.clone(), id.clone(), into)
                 .await?;
         }
-        // An output whose contract broke must not halt the siblings that have the event.
-        if is_delivered {
-            self.poison.delivered();
-        } else {
+        if is_refused {
             self.count_dead(into);
+        } else {
+            self.poison.delivered();
         }
         Ok(())
     }
