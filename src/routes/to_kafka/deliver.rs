@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::intake::{Dead, Intake, Into, Tally};
 use super::refetch::Reread;
 use super::{RunEnd, ToKafkaRoute, until_done};
-use crate::config::GapPolicy;
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::Record;
 use crate::routes::cloud_event::{EventHeaders, record_timestamp_ms};
@@ -33,6 +32,8 @@ impl Intake {
         let headers = self.headers(event, time_ms);
         let id = ids.first().map(|id| Bytes::copy_from_slice(id.as_bytes()));
         let schema = self.schema.as_ref().map(|(schema, ..)| Arc::clone(schema));
+        let report = decoded.as_ref().ok();
+        let report = report.and_then(|decoded| self.gap(into.route, event, decoded));
         let delivered = match (decoded, self.condemned(ids, into), schema) {
             (Err(dead), ..) | (Ok(_), Some(dead), _) => Err(dead),
             (Ok(_), None, None) => Err(Dead::poison("the event has no schema")),
@@ -52,19 +53,22 @@ impl Intake {
                         read.and_then(|read| self.read_again(&schema, read, &headers, time_ms))
                     }
                 }
-                .map(|delivery| (delivery, decoded))
             }
         };
-        let (delivery, decoded) = match delivered {
-            Ok(delivered) => delivered,
+        let delivery = match delivered {
+            Ok(delivery) => delivery,
             Err(dead) => {
+                if let Some(mut report) = report {
+                    "dead_letter".clone_into(&mut report.resolution);
+                    self.report(report, into).await?;
+                }
                 self.dead_letter(event, dead, headers, id, into).await?;
                 self.count_dead(into);
                 return Ok(());
             }
         };
         self.ensure_topics(&delivery.records, into).await?;
-        if let Some(report) = self.gap(into.route, event, &decoded) {
+        if let Some(report) = report {
             self.report(report, into).await?;
         }
         let is_refused = delivery.is_refused();
@@ -173,12 +177,13 @@ impl Intake {
         time_ms: Option<i64>,
     ) -> Result<Delivery, Dead> {
         let mut all = Delivery::default();
+        let mut known = Vec::with_capacity(events.len());
         for read in events {
             let mut headers = headers.clone();
             if let Some(as_of) = read.as_of_ms {
                 headers.as_of = Some(self.times.of(as_of));
                 headers.time.clone_from(&headers.as_of);
-                self.resume.read_as_of.read(&read.record_id, as_of);
+                known.push((read.record_id, as_of));
             }
             let timestamp_ms = record_timestamp_ms(read.as_of_ms.or(time_ms), clock::now_ms());
             let delivery = self
@@ -195,6 +200,10 @@ impl Intake {
             all.records.extend(delivery.records);
             all.filtered += delivery.filtered;
             all.refusals.extend(delivery.refusals);
+        }
+        // Not before all of them are: a change is superseded only by a record that is written.
+        for (id, as_of) in known {
+            self.resume.read_as_of.read(&id, as_of);
         }
         Ok(all)
     }
@@ -268,8 +277,8 @@ impl Intake {
         } else {
             GapKind::Gap
         };
-        let resolution = match route.flow.from.on_gap {
-            GapPolicy::Refetch if kind == GapKind::Gap => "refetch",
+        let resolution = match self.decision(route, decoded) {
+            RereadDecision::Read => "refetch",
             _ => "pass",
         };
         let mut report = GapReport::new(&route.config.name, &route.flow.from.topic, kind, resolution);
