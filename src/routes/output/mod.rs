@@ -63,7 +63,14 @@ struct Output {
     config: KafkaOutput,
     filter: Option<Filter>,
     pinned: Option<Pinned>,
-    plans: HashMap<Arc<str>, Planned>,
+    plans: HashMap<Arc<str>, Known>,
+}
+
+/// A plan, and the object whose events it is for, where the topic is named after that.
+#[derive(Debug)]
+struct Known {
+    entity: Option<Box<str>>,
+    planned: Planned,
 }
 
 /// What an output does with the events of one schema.
@@ -139,9 +146,12 @@ impl Outputs {
         })
     }
 
-    /// The outputs that have no plan for this schema yet.
-    pub fn unplanned(&self, schema: &EventSchema) -> Vec<usize> {
-        let lacks = |(_, output): &(usize, &Output)| !output.plans.contains_key(schema.id());
+    /// The outputs that have no plan for this schema yet, or one for another object's topic.
+    pub fn unplanned(&self, schema: &EventSchema, entity: Option<&str>) -> Vec<usize> {
+        let lacks = |(_, output): &(usize, &Output)| {
+            let known = output.plans.get(schema.id());
+            known.is_none_or(|known| known.entity.is_some() && known.entity.as_deref() != entity)
+        };
         self.outputs
             .iter()
             .enumerate()
@@ -205,18 +215,20 @@ impl Outputs {
     }
 
     /// From now on the output's events of this schema go by this plan.
-    pub fn plan(&mut self, output: usize, schema: &EventSchema, plan: Plan) {
-        self.set(output, schema, Planned::Ready(plan));
+    pub fn plan(&mut self, output: usize, schema: &EventSchema, entity: Option<&str>, plan: Plan) {
+        self.set(output, schema, entity, Planned::Ready(plan));
     }
 
     /// From now on the output's events of this schema are dead letters.
     pub fn broken(&mut self, output: usize, schema: &EventSchema, why: String) {
-        self.set(output, schema, Planned::Broken(why));
+        self.set(output, schema, None, Planned::Broken(why));
     }
 
-    fn set(&mut self, output: usize, schema: &EventSchema, planned: Planned) {
+    fn set(&mut self, output: usize, schema: &EventSchema, entity: Option<&str>, planned: Planned) {
         if let Some(output) = self.outputs.get_mut(output) {
-            output.plans.insert(schema.id().into(), planned);
+            let entity = entity.filter(|_| output.config.topic.contains("{entity}"));
+            let entity = entity.map(Into::into);
+            output.plans.insert(schema.id().into(), Known { entity, planned });
         }
     }
 
@@ -306,7 +318,8 @@ impl Output {
             }
             _ => {}
         }
-        let plan = match self.plans.get(values.schema.id()) {
+        let known = self.plans.get(values.schema.id());
+        let plan = match known.map(|known| &known.planned) {
             Some(Planned::Ready(plan)) => plan,
             Some(Planned::Broken(why)) => return Err(refused(ErrorKind::Contract, why.clone())),
             None => {

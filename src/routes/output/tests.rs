@@ -21,10 +21,10 @@ fn output(topic: &str, key: KeyConfig) -> KafkaOutput {
 
 fn planned(schema: &EventSchema, outputs: &[KafkaOutput]) -> Outputs {
     let mut made = Outputs::new("orders", "/event/Order_Shipped__e", SubjectNaming::Topic, outputs).unwrap();
-    for output in made.unplanned(schema) {
+    for output in made.unplanned(schema, None) {
         let draft = made.draft(output, schema, None).unwrap();
         let id = draft.registration.as_ref().map(|_| 7);
-        made.plan(output, schema, draft.plan(id, schema));
+        made.plan(output, schema, None, draft.plan(id, schema));
     }
     made
 }
@@ -129,4 +129,21 @@ fn an_output_that_cannot_have_an_event_counts_only_where_no_sibling_answers_for_
         ),
         (1, 0)
     );
+}
+
+#[test]
+fn a_topic_that_is_named_after_the_object_has_a_plan_for_each_object() {
+    let schema = EventSchema::parse("s", EVENT).unwrap();
+    let outputs = [
+        output("of.{entity}", KeyConfig::None),
+        output("fixed", KeyConfig::None),
+    ];
+    let mut made = Outputs::new("orders", "/data/ChangeEvents", SubjectNaming::Topic, &outputs).unwrap();
+    assert_eq!(made.unplanned(&schema, Some("Account")), [0, 1]);
+    for output in [0, 1] {
+        let draft = made.draft(output, &schema, Some("Account")).unwrap();
+        made.plan(output, &schema, Some("Account"), draft.plan(None, &schema));
+    }
+    assert!(made.unplanned(&schema, Some("Account")).is_empty());
+    assert_eq!(made.unplanned(&schema, Some("Contact")), [0]);
 }
