@@ -146,6 +146,12 @@ impl Outputs {
         })
     }
 
+    /// Whether no event of this schema was met.
+    pub fn is_new(&self, schema_id: &str) -> bool {
+        let mut outputs = self.outputs.iter();
+        outputs.any(|output| !output.plans.contains_key(schema_id))
+    }
+
     /// The outputs that have no plan for this schema yet, or one for another object's topic.
     pub fn unplanned(&self, schema: &EventSchema, entity: Option<&str>) -> Vec<usize> {
         let lacks = |(_, output): &(usize, &Output)| {

@@ -122,7 +122,7 @@ impl Intake {
         })
     }
 
-    fn decision(&self, route: &ToKafkaRoute, decoded: &DecodedEvent) -> RereadDecision {
+    pub(super) fn decision(&self, route: &ToKafkaRoute, decoded: &DecodedEvent) -> RereadDecision {
         let from = &route.flow.from;
         let header = decoded.header();
         header.map_or(RereadDecision::Pass, |header| {
