@@ -14,6 +14,7 @@ use crate::routes::cloud_event::{EventHeaders, record_timestamp_ms};
 use crate::routes::dead_letter::{self, Reason};
 use crate::routes::gap::{GapKind, GapReport};
 use crate::routes::output::{Delivery, Refusal};
+use crate::routes::position::millis;
 use crate::routes::reread::{RereadDecision, decide};
 use crate::runtime::clock;
 use crate::salesforce::event::{DecodedEvent, EventSchema};
@@ -334,12 +335,27 @@ impl ToKafkaRoute {
     fn read_afresh(&self, report: &GapReport) {
         let entity = report.entity.clone().unwrap_or_default();
         let since = report.from_event_time.clone().unwrap_or_default();
-        let command = format!(
-            "sf data export bulk --query \"SELECT FIELDS(STANDARD) FROM {entity} WHERE SystemModstamp >= {since}\" --output-file {entity}.csv"
-        );
+        let command = fresh_read_command(&entity, millis(&since));
         tracing::error!(route = %self.config.name, entity, since, command, "more changes in one transaction than Salesforce names: read the object afresh");
         self.status.read_afresh(&entity, &since, &command);
     }
+}
+
+/// A row is stamped when it is written, an event when its transaction commits: Salesforce ends one after ten
+/// minutes, and its hosts' clocks differ a little.
+const TRANSACTION_MAX_MS: i64 = 15 * 60 * 1000;
+
+/// Reads what the transaction that was committed then may have changed.
+fn fresh_read_command(entity: &str, committed_ms: Option<i64>) -> String {
+    let stamped = committed_ms.map_or_else(String::new, |at| {
+        format!(
+            " WHERE SystemModstamp >= {}",
+            clock::rfc3339_ms(at - TRANSACTION_MAX_MS)
+        )
+    });
+    format!(
+        "sf data export bulk --query \"SELECT FIELDS(STANDARD) FROM {entity}{stamped}\" --output-file {entity}.csv"
+    )
 }
 
 /// Room for a dead letter's headers beside its value: error texts and ids are far smaller.
@@ -355,4 +371,18 @@ fn value_bytes(records: &[Record]) -> u64 {
         .filter_map(|record| record.value.as_ref())
         .map(|value| value.len() as u64)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_read_finds_what_was_stamped_before_its_transaction_was_committed() {
+        let command = fresh_read_command("Account", millis("2026-11-24T01:30:00.000Z"));
+        assert!(
+            command.contains("FROM Account WHERE SystemModstamp >= 2026-11-24T01:15:00.000Z"),
+            "{command}"
+        );
+    }
 }
