@@ -326,6 +326,7 @@ impl Intake {
             &dead.reason,
         ));
         into.batch.tally.dead_letters += 1;
+        into.batch.tally.broken += u64::from(dead.reason.kind == ErrorKind::Contract);
         Ok(())
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct Tally {
     pub(super) filtered: u64,
     pub(super) repeated: u64,
     pub(super) dead_letters: u64,
+    /// Those of them that a broken contract made.
+    pub(super) broken: u64,
     pub(super) bytes: u64,
 }
 

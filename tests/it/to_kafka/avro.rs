@@ -353,6 +353,10 @@ async fn two_versions_of_a_contract_are_served_side_by_side_and_one_that_breaks_
         route["state"]["name"], "halted",
         "max_consecutive is of events that nobody got"
     );
+    let counted = bridge
+        .metric("sfbridge_dead_letters_total", "kind=\"contract\"")
+        .await;
+    assert!(counted >= 4.0, "{counted}");
 }
 
 #[tokio::test]
