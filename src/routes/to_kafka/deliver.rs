@@ -61,6 +61,7 @@ impl Intake {
             Err(dead) => {
                 if let Some(mut report) = report {
                     "dead_letter".clone_into(&mut report.resolution);
+                    report.record_ids.truncate(RECORD_IDS_MAX);
                     self.report(report, into).await?;
                 }
                 self.dead_letter(event, dead, headers, id, into).await?;
@@ -345,6 +346,10 @@ impl ToKafkaRoute {
 /// A row is stamped when it is written, an event when its transaction commits: Salesforce ends one after ten
 /// minutes, and its hosts' clocks differ a little.
 const TRANSACTION_MAX_MS: i64 = 15 * 60 * 1000;
+
+/// Ids in the report of a gap event that is a dead letter, which has them all: the report itself may be the record
+/// that a broker found too large.
+const RECORD_IDS_MAX: usize = 1000;
 
 /// Reads what the transaction that was committed then may have changed.
 fn fresh_read_command(entity: &str, committed_ms: Option<i64>) -> String {
