@@ -8,6 +8,9 @@ use serde_json::Value as Json;
 use super::schema::{Kind, Schema, TypeId};
 use super::write;
 
+/// Deeper than any contract; a record whose default is itself would be written for ever.
+const DEPTH_MAX: usize = 32;
+
 /// A value that does not fit its type. The path names fields; the value is not told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: the value does not fit {expected}")]
@@ -22,10 +25,17 @@ pub struct Misfit {
 /// When the value does not fit; `out` is then as it was.
 pub fn write_json_value(schema: &Schema, id: TypeId, json: &Json, out: &mut Vec<u8>) -> Result<(), Misfit> {
     let start = out.len();
-    value(schema, id, json, "", out).inspect_err(|_| out.truncate(start))
+    value(schema, id, json, "", out, DEPTH_MAX).inspect_err(|_| out.truncate(start))
 }
 
-fn value(schema: &Schema, id: TypeId, json: &Json, at: &str, out: &mut Vec<u8>) -> Result<(), Misfit> {
+fn value(
+    schema: &Schema,
+    id: TypeId,
+    json: &Json,
+    at: &str,
+    out: &mut Vec<u8>,
+    depth: usize,
+) -> Result<(), Misfit> {
     let misfit = || Misfit {
         at: if at.is_empty() {
             "the value".to_owned()
@@ -34,12 +44,13 @@ fn value(schema: &Schema, id: TypeId, json: &Json, at: &str, out: &mut Vec<u8>) 
         },
         expected: schema.describe(id),
     };
+    let depth = depth.checked_sub(1).ok_or_else(misfit)?;
     match (schema.kind(id), json) {
         (Kind::Union(branches), _) => {
             for (index, branch) in branches.iter().enumerate() {
                 let start = out.len();
                 write::count(out, index);
-                if fits(schema.kind(*branch), json) && value(schema, *branch, json, at, out).is_ok() {
+                if fits(schema.kind(*branch), json) && value(schema, *branch, json, at, out, depth).is_ok() {
                     return Ok(());
                 }
                 out.truncate(start);
@@ -71,7 +82,7 @@ fn value(schema: &Schema, id: TypeId, json: &Json, at: &str, out: &mut Vec<u8>) 
                 write::count(out, list.len());
             }
             for item in list {
-                value(schema, *items, item, at, out)?;
+                value(schema, *items, item, at, out, depth)?;
             }
             out.push(0);
         }
@@ -81,7 +92,7 @@ fn value(schema: &Schema, id: TypeId, json: &Json, at: &str, out: &mut Vec<u8>) 
             }
             for (key, entry) in entries {
                 write::text(out, key);
-                value(schema, *values, entry, at, out)?;
+                value(schema, *values, entry, at, out, depth)?;
             }
             out.push(0);
         }
@@ -97,7 +108,7 @@ fn value(schema: &Schema, id: TypeId, json: &Json, at: &str, out: &mut Vec<u8>) 
                     at: at.clone(),
                     expected: schema.describe(field.type_id),
                 })?;
-                value(schema, field.type_id, given, &at, out)?;
+                value(schema, field.type_id, given, &at, out, depth)?;
             }
         }
         _ => return Err(misfit()),
@@ -162,5 +173,16 @@ mod tests {
             encoded(record, &json!({"b": "secret"})).unwrap_err(),
             "b: the value does not fit int"
         );
+    }
+
+    #[test]
+    fn a_record_whose_default_is_itself_ends_in_a_misfit() {
+        let endless =
+            r#"{"type":"record","name":"R","fields":[{"name":"next","type":["null","R"],"default":{}}]}"#;
+        assert_eq!(
+            encoded(endless, &json!({})).unwrap_err(),
+            "next: the value does not fit [null, record R]"
+        );
+        assert_eq!(encoded(endless, &json!({"next": null})), Ok(vec![0]));
     }
 }

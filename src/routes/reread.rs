@@ -19,21 +19,27 @@ pub enum RereadDecision {
 }
 
 /// Decides for one change event.
+///
+/// What names no record (an overflow, a wildcard) has nothing to read: it passes.
 pub fn decide(header: &ChangeEventHeader, on_gap: GapPolicy, on_diff: DiffPolicy) -> RereadDecision {
     let change = header.change_type;
+    let read = if header.record_ids.iter().any(|id| names_a_record(id)) {
+        RereadDecision::Read
+    } else {
+        RereadDecision::Pass
+    };
     if change.is_gap() {
         return match on_gap {
             GapPolicy::Pass => RereadDecision::Pass,
             GapPolicy::Halt => RereadDecision::Halt,
-            // An overflow names no record to read.
             GapPolicy::Refetch if change.is_overflow() => RereadDecision::Pass,
-            GapPolicy::Refetch => RereadDecision::Read,
+            GapPolicy::Refetch => read,
         };
     }
     match on_diff {
         _ if header.diff_fields.is_empty() => RereadDecision::Pass,
         DiffPolicy::Pass => RereadDecision::Pass,
-        DiffPolicy::Refetch => RereadDecision::Read,
+        DiffPolicy::Refetch => read,
         DiffPolicy::DeadLetter => RereadDecision::DeadLetter(
             "a long text came as a diff against its former value (`diffFields`), and `on_diff` is dead_letter",
         ),
@@ -137,7 +143,7 @@ mod tests {
     fn header(change_type: ChangeType, diff: &[&str]) -> ChangeEventHeader {
         let mut header = ChangeEventHeader::default();
         header.change_type = change_type;
-        header.record_ids = vec!["a".to_owned(), "b".to_owned()];
+        header.record_ids = vec!["001000000000001AAA".to_owned(), "001000000000002AAA".to_owned()];
         header.diff_fields = diff.iter().map(|name| (*name).into()).collect();
         header.changed_fields = vec!["Description".into()];
         header
@@ -166,6 +172,20 @@ mod tests {
             decide(ChangeType::Update, &[], GapPolicy::Halt, DeadLetter),
             RereadDecision::Pass
         );
+    }
+
+    #[test]
+    fn an_event_that_names_no_record_is_passed_on_and_never_lost() {
+        for ids in [&[][..], &["001*".to_owned()]] {
+            let mut gap = header(ChangeType::GapUpdate, &[]);
+            gap.record_ids = ids.to_vec();
+            let decided = decide(&gap, GapPolicy::Refetch, DiffPolicy::Pass);
+            assert_eq!(decided, RereadDecision::Pass, "{ids:?}");
+            let mut diff = header(ChangeType::Update, &["Description"]);
+            diff.record_ids = ids.to_vec();
+            let decided = decide(&diff, GapPolicy::Pass, DiffPolicy::Refetch);
+            assert_eq!(decided, RereadDecision::Pass, "{ids:?}");
+        }
     }
 
     #[test]

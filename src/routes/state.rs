@@ -267,6 +267,14 @@ impl RouteStatus {
         );
     }
 
+    /// The wait is over: the state from before it, unless another one has come since.
+    pub fn waited(&self, before: RouteState) {
+        if self.state_name() == StateName::Waiting {
+            let until_ms = before.until.as_deref().and_then(super::position::millis);
+            self.set(before.name, before.why, before.remedy, until_ms);
+        }
+    }
+
     pub fn halted(&self, why: &str, remedy: Option<&str>) {
         self.inner.lock().last_error = Some(why.to_owned());
         tracing::error!(route = %self.name, why, remedy, "route halted");
@@ -439,6 +447,19 @@ mod tests {
         status.waiting("kafka is away", None, Some(2_000));
         assert_eq!(status.state().since, since);
         assert_eq!(status.state().until.as_deref(), Some("1970-01-01T00:00:02.000Z"));
+    }
+
+    #[test]
+    fn after_a_wait_the_state_from_before_is_shown_again() {
+        let status = RouteStatus::new("accounts", "to_kafka", Metrics::new());
+        status.streaming();
+        let before = status.state();
+        status.waiting("the registry is away", None, Some(1));
+        status.waited(before.clone());
+        assert_eq!(status.state_name(), StateName::Streaming);
+        status.paused();
+        status.waited(before);
+        assert_eq!(status.state_name(), StateName::Paused, "not over what came since");
     }
 
     #[test]

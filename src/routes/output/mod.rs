@@ -63,7 +63,14 @@ struct Output {
     config: KafkaOutput,
     filter: Option<Filter>,
     pinned: Option<Pinned>,
-    plans: HashMap<Arc<str>, Planned>,
+    plans: HashMap<Arc<str>, Known>,
+}
+
+/// A plan, and the object whose events it is for, where the topic is named after that.
+#[derive(Debug)]
+struct Known {
+    entity: Option<Box<str>>,
+    planned: Planned,
 }
 
 /// What an output does with the events of one schema.
@@ -89,6 +96,14 @@ pub struct Delivery {
     /// Outputs whose filter left the event out.
     pub filtered: u64,
     pub refusals: Vec<Refusal>,
+}
+
+impl Delivery {
+    /// Whether the event is a dead letter and nothing else: an output that has it, or does not want it, must not
+    /// halt for a sibling that cannot have it.
+    pub fn is_refused(&self) -> bool {
+        self.records.is_empty() && self.filtered == 0 && !self.refusals.is_empty()
+    }
 }
 
 /// The outputs of one route.
@@ -131,9 +146,18 @@ impl Outputs {
         })
     }
 
-    /// The outputs that have no plan for this schema yet.
-    pub fn unplanned(&self, schema: &EventSchema) -> Vec<usize> {
-        let lacks = |(_, output): &(usize, &Output)| !output.plans.contains_key(schema.id());
+    /// Whether no event of this schema was met.
+    pub fn is_new(&self, schema_id: &str) -> bool {
+        let mut outputs = self.outputs.iter();
+        outputs.any(|output| !output.plans.contains_key(schema_id))
+    }
+
+    /// The outputs that have no plan for this schema yet, or one for another object's topic.
+    pub fn unplanned(&self, schema: &EventSchema, entity: Option<&str>) -> Vec<usize> {
+        let lacks = |(_, output): &(usize, &Output)| {
+            let known = output.plans.get(schema.id());
+            known.is_none_or(|known| known.entity.is_some() && known.entity.as_deref() != entity)
+        };
         self.outputs
             .iter()
             .enumerate()
@@ -197,18 +221,20 @@ impl Outputs {
     }
 
     /// From now on the output's events of this schema go by this plan.
-    pub fn plan(&mut self, output: usize, schema: &EventSchema, plan: Plan) {
-        self.set(output, schema, Planned::Ready(plan));
+    pub fn plan(&mut self, output: usize, schema: &EventSchema, entity: Option<&str>, plan: Plan) {
+        self.set(output, schema, entity, Planned::Ready(plan));
     }
 
     /// From now on the output's events of this schema are dead letters.
     pub fn broken(&mut self, output: usize, schema: &EventSchema, why: String) {
-        self.set(output, schema, Planned::Broken(why));
+        self.set(output, schema, None, Planned::Broken(why));
     }
 
-    fn set(&mut self, output: usize, schema: &EventSchema, planned: Planned) {
+    fn set(&mut self, output: usize, schema: &EventSchema, entity: Option<&str>, planned: Planned) {
         if let Some(output) = self.outputs.get_mut(output) {
-            output.plans.insert(schema.id().into(), planned);
+            let entity = entity.filter(|_| output.config.topic.contains("{entity}"));
+            let entity = entity.map(Into::into);
+            output.plans.insert(schema.id().into(), Known { entity, planned });
         }
     }
 
@@ -286,7 +312,20 @@ impl Output {
         records: &mut Vec<Record>,
     ) -> Result<Written, Left> {
         let refused = |kind, error: String| Left::Refused(Refusal { kind, error });
-        let plan = match self.plans.get(values.schema.id()) {
+        let verdict = match &self.filter {
+            Some(filter) => filter.evaluate(&values.view()?),
+            None => Ok(Verdict::Keep),
+        };
+        // First of all: what the output does not want cannot break its contract.
+        match &verdict {
+            Ok(Verdict::Drop) => return Ok(Written::LeftOut),
+            Ok(Verdict::Unknown { .. }) if self.config.filter_unknown == FilterUnknown::Drop => {
+                return Ok(Written::LeftOut);
+            }
+            _ => {}
+        }
+        let known = self.plans.get(values.schema.id());
+        let plan = match known.map(|known| &known.planned) {
             Some(Planned::Ready(plan)) => plan,
             Some(Planned::Broken(why)) => return Err(refused(ErrorKind::Contract, why.clone())),
             None => {
@@ -299,13 +338,7 @@ impl Output {
         let poison = |error: &dyn std::fmt::Display| {
             refused(ErrorKind::Poison, format!("topic {}: {error}", plan.topic))
         };
-        if let Some(filter) = &self.filter {
-            match filter.evaluate(&values.view()?).map_err(|error| poison(&error))? {
-                Verdict::Keep => {}
-                Verdict::Unknown { .. } if self.config.filter_unknown == FilterUnknown::Keep => {}
-                Verdict::Drop | Verdict::Unknown { .. } => return Ok(Written::LeftOut),
-            }
-        }
+        verdict.map_err(|error| poison(&error))?;
         let encoded = plan.encoding.values(values).map_err(|error| match error {
             ValueError::Event(error) => Left::Event(error),
             ValueError::Output(error) => poison(&error),
@@ -371,105 +404,4 @@ fn is_removal(event: &DecodedEvent) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::salesforce::event::decode;
-
-    const EVENT: &str = r#"{"type":"record","name":"Order_Shipped__e","namespace":"com.sforce.eventbus","fields":[
-        {"name":"CreatedDate","type":"long","doc":"CreatedDate:DateTime"},
-        {"name":"CreatedById","type":"string","doc":"CreatedBy:EntityId"},
-        {"name":"Number__c","type":["null","string"],"doc":"Data:Text:00N","default":null}]}"#;
-
-    fn output(topic: &str, key: KeyConfig) -> KafkaOutput {
-        KafkaOutput {
-            topic: topic.to_owned(),
-            key,
-            format: Format::Json,
-            tombstones: false,
-            filter: None,
-            filter_unknown: FilterUnknown::Keep,
-            fields: None,
-            contract: None,
-        }
-    }
-
-    fn planned(schema: &EventSchema, outputs: &[KafkaOutput]) -> Outputs {
-        let mut made =
-            Outputs::new("orders", "/event/Order_Shipped__e", SubjectNaming::Topic, outputs).unwrap();
-        for output in made.unplanned(schema) {
-            let draft = made.draft(output, schema, None).unwrap();
-            let id = draft.registration.as_ref().map(|_| 7);
-            made.plan(output, schema, draft.plan(id, schema));
-        }
-        made
-    }
-
-    fn headers() -> EventHeaders {
-        EventHeaders {
-            source: Bytes::from_static(b"//acme/event/Order_Shipped__e"),
-            route: Bytes::from_static(b"orders"),
-            event_type: None,
-            schema_id: None,
-            time: None,
-            replay_id: Bytes::from_static(b"00"),
-            replayed: false,
-            as_of: None,
-            superseded: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn every_output_has_its_own_topic_and_key_and_all_share_one_value() {
-        let schema = EventSchema::parse("s", EVENT).unwrap();
-        // CreatedDate 1 ms, CreatedById "u", Number__c null.
-        let payload = [2, 2, b'u', 0];
-        let event = decode(&schema, &payload).unwrap();
-        let outputs = [
-            output("all.{route}.{event}", KeyConfig::EventId),
-            output("entity.{entity}", KeyConfig::None),
-        ];
-        let ids = ce_ids("e-1", &event);
-        let records = planned(&schema, &outputs)
-            .deliver(&schema, &payload, &event, &ids, &headers(), 7)
-            .unwrap()
-            .records;
-        let shown: Vec<_> = records
-            .iter()
-            .map(|record| (&*record.topic, record.key.as_deref()))
-            .collect();
-        assert_eq!(
-            shown,
-            [
-                ("all.orders.Order_Shipped__e", Some(&b"e-1"[..])),
-                ("entity.Order_Shipped__e", None)
-            ]
-        );
-        let value = records[0].value.clone().unwrap();
-        assert_eq!(
-            value,
-            r#"{"CreatedDate":"1970-01-01T00:00:00.001Z","CreatedById":"u","Number__c":null}"#
-        );
-        assert_eq!(
-            records[1].value.as_ref().unwrap().as_ptr(),
-            value.as_ptr(),
-            "decoded once"
-        );
-        assert!(records.iter().all(|record| record.timestamp_ms == 7));
-    }
-
-    #[test]
-    fn a_payload_that_does_not_fit_its_schema_makes_no_record() {
-        let schema = EventSchema::parse("s", EVENT).unwrap();
-        let payload = [2, 2, b'u', 0, 99];
-        let event = decode(&schema, &payload).unwrap();
-        let refused = planned(&schema, &[output("t", KeyConfig::None)]).deliver(
-            &schema,
-            &payload,
-            &event,
-            &["e".to_owned()],
-            &headers(),
-            7,
-        );
-        assert!(refused.is_err());
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::intake::Tally;
 use super::run::InFlight;
 use super::{Memory, ToKafkaRoute};
+use crate::error::ErrorKind;
 use crate::routes::gap::GapKind;
 use crate::routes::state::StateName;
 use crate::runtime::clock;
@@ -31,6 +32,7 @@ impl ToKafkaRoute {
             filtered,
             repeated,
             dead_letters,
+            broken,
             bytes,
         } = batch.tally;
         counters.commits.fetch_add(1, Ordering::Relaxed);
@@ -58,12 +60,15 @@ impl ToKafkaRoute {
             route: Arc::clone(route),
         };
         metrics.bytes.get_or_create(&label).inc_by(bytes);
-        if dead_letters > 0 {
-            let labels = KindLabels {
-                route: Arc::clone(route),
-                kind: "poison".into(),
-            };
-            metrics.dead_letters.get_or_create(&labels).inc_by(dead_letters);
+        let poison = dead_letters.saturating_sub(broken);
+        for (kind, count) in [(ErrorKind::Poison, poison), (ErrorKind::Contract, broken)] {
+            if count > 0 {
+                let labels = KindLabels {
+                    route: Arc::clone(route),
+                    kind: kind.name().into(),
+                };
+                metrics.dead_letters.get_or_create(&labels).inc_by(count);
+            }
         }
         metrics
             .batch_commit_seconds

@@ -48,7 +48,7 @@ impl ToKafkaRoute {
         entity: Option<&str>,
         stop: &mut StopSignal,
     ) -> Result<(), RunEnd> {
-        for output in outputs.unplanned(schema) {
+        for output in outputs.unplanned(schema, entity) {
             let config = outputs.config(output);
             let contract = config.and_then(|config| config.contract.as_ref());
             let on_break = contract.map_or(OnBreak::Halt, |contract| contract.on_break);
@@ -56,7 +56,7 @@ impl ToKafkaRoute {
                 .planned(outputs, output, schema, entity, on_break, stop)
                 .await
             {
-                Ok(plan) => outputs.plan(output, schema, plan),
+                Ok(plan) => outputs.plan(output, schema, entity, plan),
                 Err(RunEnd::Failed(failure)) if is_stored(&failure, on_break) => {
                     let why = chain(&failure);
                     tracing::error!(route = %self.config.name, %why, remedy = failure.remedy, "contract broken: events become dead letters");

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::intake::{Dead, Intake, Into, Tally};
 use super::refetch::Reread;
 use super::{RunEnd, ToKafkaRoute, until_done};
-use crate::config::GapPolicy;
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::Record;
 use crate::routes::cloud_event::{EventHeaders, record_timestamp_ms};
 use crate::routes::dead_letter::{self, Reason};
 use crate::routes::gap::{GapKind, GapReport};
 use crate::routes::output::{Delivery, Refusal};
+use crate::routes::position::millis;
 use crate::routes::reread::{RereadDecision, decide};
 use crate::runtime::clock;
 use crate::salesforce::event::{DecodedEvent, EventSchema};
@@ -33,6 +33,8 @@ impl Intake {
         let headers = self.headers(event, time_ms);
         let id = ids.first().map(|id| Bytes::copy_from_slice(id.as_bytes()));
         let schema = self.schema.as_ref().map(|(schema, ..)| Arc::clone(schema));
+        let report = decoded.as_ref().ok();
+        let report = report.and_then(|decoded| self.gap(into.route, event, decoded));
         let delivered = match (decoded, self.condemned(ids, into), schema) {
             (Err(dead), ..) | (Ok(_), Some(dead), _) => Err(dead),
             (Ok(_), None, None) => Err(Dead::poison("the event has no schema")),
@@ -52,22 +54,26 @@ impl Intake {
                         read.and_then(|read| self.read_again(&schema, read, &headers, time_ms))
                     }
                 }
-                .map(|delivery| (delivery, decoded))
             }
         };
-        let (delivery, decoded) = match delivered {
-            Ok(delivered) => delivered,
+        let delivery = match delivered {
+            Ok(delivery) => delivery,
             Err(dead) => {
+                if let Some(mut report) = report {
+                    "dead_letter".clone_into(&mut report.resolution);
+                    report.record_ids.truncate(RECORD_IDS_MAX);
+                    self.report(report, into).await?;
+                }
                 self.dead_letter(event, dead, headers, id, into).await?;
                 self.count_dead(into);
                 return Ok(());
             }
         };
         self.ensure_topics(&delivery.records, into).await?;
-        if let Some(report) = self.gap(into.route, event, &decoded) {
+        if let Some(report) = report {
             self.report(report, into).await?;
         }
-        let is_delivered = delivery.refusals.is_empty() || !delivery.records.is_empty();
+        let is_refused = delivery.is_refused();
         let Tally {
             written,
             filtered,
@@ -92,11 +98,10 @@ impl Intake {
             self.dead_letter(event, dead, headers.clone(), id.clone(), into)
                 .await?;
         }
-        // An output whose contract broke must not halt the siblings that have the event.
-        if is_delivered {
-            self.poison.delivered();
-        } else {
+        if is_refused {
             self.count_dead(into);
+        } else {
+            self.poison.delivered();
         }
         Ok(())
     }
@@ -119,7 +124,7 @@ impl Intake {
         })
     }
 
-    fn decision(&self, route: &ToKafkaRoute, decoded: &DecodedEvent) -> RereadDecision {
+    pub(super) fn decision(&self, route: &ToKafkaRoute, decoded: &DecodedEvent) -> RereadDecision {
         let from = &route.flow.from;
         let header = decoded.header();
         header.map_or(RereadDecision::Pass, |header| {
@@ -174,12 +179,13 @@ impl Intake {
         time_ms: Option<i64>,
     ) -> Result<Delivery, Dead> {
         let mut all = Delivery::default();
+        let mut known = Vec::with_capacity(events.len());
         for read in events {
             let mut headers = headers.clone();
             if let Some(as_of) = read.as_of_ms {
                 headers.as_of = Some(self.times.of(as_of));
                 headers.time.clone_from(&headers.as_of);
-                self.resume.read_as_of.read(&read.record_id, as_of);
+                known.push((read.record_id, as_of));
             }
             let timestamp_ms = record_timestamp_ms(read.as_of_ms.or(time_ms), clock::now_ms());
             let delivery = self
@@ -196,6 +202,10 @@ impl Intake {
             all.records.extend(delivery.records);
             all.filtered += delivery.filtered;
             all.refusals.extend(delivery.refusals);
+        }
+        // Not before all of them are: a change is superseded only by a record that is written.
+        for (id, as_of) in known {
+            self.resume.read_as_of.read(&id, as_of);
         }
         Ok(all)
     }
@@ -269,8 +279,8 @@ impl Intake {
         } else {
             GapKind::Gap
         };
-        let resolution = match route.flow.from.on_gap {
-            GapPolicy::Refetch if kind == GapKind::Gap => "refetch",
+        let resolution = match self.decision(route, decoded) {
+            RereadDecision::Read => "refetch",
             _ => "pass",
         };
         let mut report = GapReport::new(&route.config.name, &route.flow.from.topic, kind, resolution);
@@ -317,6 +327,7 @@ impl Intake {
             &dead.reason,
         ));
         into.batch.tally.dead_letters += 1;
+        into.batch.tally.broken += u64::from(dead.reason.kind == ErrorKind::Contract);
         Ok(())
     }
 }
@@ -326,12 +337,31 @@ impl ToKafkaRoute {
     fn read_afresh(&self, report: &GapReport) {
         let entity = report.entity.clone().unwrap_or_default();
         let since = report.from_event_time.clone().unwrap_or_default();
-        let command = format!(
-            "sf data export bulk --query \"SELECT FIELDS(STANDARD) FROM {entity} WHERE SystemModstamp >= {since}\" --output-file {entity}.csv"
-        );
+        let command = fresh_read_command(&entity, millis(&since));
         tracing::error!(route = %self.config.name, entity, since, command, "more changes in one transaction than Salesforce names: read the object afresh");
         self.status.read_afresh(&entity, &since, &command);
     }
+}
+
+/// A row is stamped when it is written, an event when its transaction commits: Salesforce ends one after ten
+/// minutes, and its hosts' clocks differ a little.
+const TRANSACTION_MAX_MS: i64 = 15 * 60 * 1000;
+
+/// Ids in the report of a gap event that is a dead letter, which has them all: the report itself may be the record
+/// that a broker found too large.
+const RECORD_IDS_MAX: usize = 1000;
+
+/// Reads what the transaction that was committed then may have changed.
+fn fresh_read_command(entity: &str, committed_ms: Option<i64>) -> String {
+    let stamped = committed_ms.map_or_else(String::new, |at| {
+        format!(
+            " WHERE SystemModstamp >= {}",
+            clock::rfc3339_ms(at - TRANSACTION_MAX_MS)
+        )
+    });
+    format!(
+        "sf data export bulk --query \"SELECT FIELDS(STANDARD) FROM {entity}{stamped}\" --output-file {entity}.csv"
+    )
 }
 
 /// Room for a dead letter's headers beside its value: error texts and ids are far smaller.
@@ -347,4 +377,18 @@ fn value_bytes(records: &[Record]) -> u64 {
         .filter_map(|record| record.value.as_ref())
         .map(|value| value.len() as u64)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_read_finds_what_was_stamped_before_its_transaction_was_committed() {
+        let command = fresh_read_command("Account", millis("2026-11-24T01:30:00.000Z"));
+        assert!(
+            command.contains("FROM Account WHERE SystemModstamp >= 2026-11-24T01:15:00.000Z"),
+            "{command}"
+        );
+    }
 }

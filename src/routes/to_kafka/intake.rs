@@ -17,6 +17,7 @@ use crate::routes::dead_letter::{PoisonCounter, Reason};
 use crate::routes::gap::GapKind;
 use crate::routes::loop_guard::{client_name, is_own};
 use crate::routes::output::{Outputs, ce_ids};
+use crate::routes::reread::RereadDecision;
 use crate::routes::start::{self, Resume};
 use crate::routes::tracker::{Tracker, Verdict};
 use crate::runtime::shutdown::StopSignal;
@@ -57,6 +58,8 @@ pub(super) struct Tally {
     pub(super) filtered: u64,
     pub(super) repeated: u64,
     pub(super) dead_letters: u64,
+    /// Those of them that a broken contract made.
+    pub(super) broken: u64,
     pub(super) bytes: u64,
 }
 
@@ -84,6 +87,14 @@ pub(super) struct Into<'a> {
     pub(super) batch: &'a mut Batch,
     pub(super) search: &'a CulpritSearch,
     pub(super) stop: &'a mut StopSignal,
+}
+
+/// Whether an event was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    Yes,
+    /// It needs the network first, and that may be away for hours: what the batch holds is whole and goes before.
+    AfterTheBatch,
 }
 
 /// How much a batch holds.
@@ -169,7 +180,7 @@ impl Intake {
         policy: &mut BatchPolicy,
         search: &CulpritSearch,
         stop: &mut StopSignal,
-    ) -> Result<(), RunEnd> {
+    ) -> Result<Taken, RunEnd> {
         let mark = batch.mark();
         let bytes_before = batch.tally.bytes;
         let mut into = Into {
@@ -178,18 +189,26 @@ impl Intake {
             search,
             stop,
         };
-        if let Err(end) = self.take_one(event, &mut into).await {
-            batch.rewind(mark);
-            return Err(end);
+        match self.take_one(event, &mut into).await {
+            Ok(Taken::Yes) => {}
+            Ok(Taken::AfterTheBatch) => return Ok(Taken::AfterTheBatch),
+            Err(end) => {
+                batch.rewind(mark);
+                return Err(end);
+            }
         }
         batch.taken_events += 1;
         batch.taken_bytes += event.size_bytes();
         policy.add(usize::try_from(batch.tally.bytes - bytes_before).unwrap_or(usize::MAX));
-        Ok(())
+        Ok(Taken::Yes)
     }
 
-    async fn take_one(&mut self, event: &ReceivedEvent, into: &mut Into<'_>) -> Result<(), RunEnd> {
+    async fn take_one(&mut self, event: &ReceivedEvent, into: &mut Into<'_>) -> Result<Taken, RunEnd> {
         let route = into.route;
+        let is_first = into.batch.events.is_empty();
+        if !is_first && self.outputs.is_new(&event.schema_id) {
+            return Ok(Taken::AfterTheBatch);
+        }
         let decoded = match self.schema(route, event, into.stop).await? {
             Ok(schema) => decode(&schema.0, &event.payload).map_err(Dead::poison),
             Err(dead) => Err(dead),
@@ -211,6 +230,8 @@ impl Intake {
         } else {
             if self.is_own_write(route, &decoded) {
                 into.batch.tally.filtered += 1;
+            } else if !is_first && self.is_read_again(route, &decoded) {
+                return Ok(Taken::AfterTheBatch);
             } else {
                 self.deliver(event, decoded, &ids, into).await?;
             }
@@ -218,7 +239,14 @@ impl Intake {
             self.passed(time_ms);
             into.batch.events.push(ids.into_iter().next().unwrap_or_default());
         }
-        Ok(())
+        Ok(Taken::Yes)
+    }
+
+    fn is_read_again(&self, route: &ToKafkaRoute, decoded: &Result<DecodedEvent, Dead>) -> bool {
+        let decision = |decoded| self.decision(route, decoded);
+        decoded
+            .as_ref()
+            .is_ok_and(|decoded| decision(decoded) == RereadDecision::Read)
     }
 
     /// Whether the bridge made the change itself and the route is to leave such changes out.

@@ -241,7 +241,8 @@ impl Pauses {
     }
 }
 
-/// Tries an operation until it succeeds, fails for good, or the route is stopped. Its waits are shown.
+/// Tries an operation until it succeeds, fails for good, or the route is stopped. Its waits are shown, and
+/// when they are over what was shown before.
 async fn until_done<T, F>(
     route: &ToKafkaRoute,
     stop: &mut StopSignal,
@@ -251,11 +252,17 @@ where
     F: Future<Output = Result<T, Failure>>,
 {
     let mut pauses = Pauses::new();
+    let mut before = None;
     loop {
         let failure = tokio::select! {
             () = stop.stopped() => return Err(RunEnd::Stopped),
             result = operation() => match result {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    if let Some(before) = before {
+                        route.status.waited(before);
+                    }
+                    return Ok(value);
+                }
                 Err(failure) => failure,
             },
         };
@@ -264,6 +271,7 @@ where
             Action::Wait => pauses.throttled.next(failure.retry_after),
             _ => return Err(RunEnd::Failed(failure)),
         };
+        before.get_or_insert_with(|| route.status.state());
         route.wait(&failure, pause);
         if !stop.sleep(pause).await {
             return Err(RunEnd::Stopped);

@@ -56,7 +56,6 @@ impl ToKafkaRoute {
             .cloned()
             .collect();
         let rest = &self.shared.salesforce.rest;
-        self.status.starting("reading records again");
         let rows = match until_done(self, stop, || {
             rest.current(&header.entity_name, &named, schema.avro())
         })
@@ -68,7 +67,6 @@ impl ToKafkaRoute {
             }
             Err(end) => return Err(end),
         };
-        self.status.streaming();
         let mut rows = rows.into_iter();
         let mut events = Vec::with_capacity(header.record_ids.len());
         for (id, ce_id) in header.record_ids.iter().zip(ce_ids) {

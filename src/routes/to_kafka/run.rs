@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::begin::Beginning;
-use super::intake::{Batch, Intake};
+use super::intake::{Batch, Intake, Taken};
 use super::{Memory, RunEnd, ToKafkaRoute, unknown};
 use crate::kafka::{RouteProducer, WriteError, Written};
 use crate::routes::batch::{BatchAction, BatchPolicy};
@@ -112,19 +112,23 @@ impl ToKafkaRoute {
                 if policy.events() == 0 {
                     filling_since = Instant::now();
                 }
-                if let Err(end) = intake
+                match intake
                     .take(self, &event, &mut batch, &mut policy, &memory.search, stop)
                     .await
                 {
+                    Ok(Taken::Yes) => {}
+                    Ok(Taken::AfterTheBatch) => {
+                        waiting.push_front(event);
+                        batch.sealed = true;
+                    }
                     // What came before the event is whole: it is committed, unless the route is to stop at once.
-                    let parts = (producer, in_flight);
-                    return match end {
-                        RunEnd::Stopped => self.close(end, parts.1, memory).await,
-                        end => {
-                            self.drain(end, &session, &intake, parts, batch, &policy, memory)
-                                .await
-                        }
-                    };
+                    Err(RunEnd::Stopped) => return self.close(RunEnd::Stopped, in_flight, memory).await,
+                    Err(end) => {
+                        let parts = (producer, in_flight);
+                        return self
+                            .drain(end, &session, &intake, parts, batch, &policy, memory)
+                            .await;
+                    }
                 }
                 batch.sealed |= memory.search.cut() == Cut::Single && !batch.events.is_empty();
             }

@@ -257,6 +257,31 @@ async fn a_registry_that_is_down_is_waited_for_by_those_who_need_it_alone() {
     assert_eq!(seen.len(), 2);
 }
 
+/// What is whole does not wait for what a later event's schema needs; and when the wait is over, it is not shown.
+#[tokio::test]
+async fn events_before_a_new_schema_do_not_wait_with_it_for_the_registry() {
+    let kafka = need!("kafka", broker::shared());
+    let server = need!("registry", registry::Registry::start_new());
+    let (org, to) = (an_org().await, unique("avro"));
+    // Long enough for all that follows to come into one batch.
+    let routes = format!(
+        "{}    commit: {{ linger_ms: 3000 }}\n",
+        route(&format!("kafka: {to}, format: avro"))
+    );
+    let bridge = Bridge::start(&setup(&unique("whole"), &kafka, &server.url(), &org, &routes)).await;
+    org.change(&created("one")).unwrap();
+    records(&kafka, &to, 1).await;
+    server.stop();
+    org.change(&created("two")).unwrap();
+    org.add_field(ACCOUNTS, "Added__c", "string").unwrap();
+    org.change(&created("three").field("Added__c", "there")).unwrap();
+    bridge.until_state("accounts", &["waiting"]).await;
+    assert_eq!(records(&kafka, &to, 2).await.len(), 2);
+    server.start().unwrap();
+    assert_eq!(records(&kafka, &to, 3).await.len(), 3);
+    bridge.until_state("accounts", &["streaming", "idle"]).await;
+}
+
 /// A contract is retired without a big bang: both versions, from one subscription, in one transaction.
 #[tokio::test]
 async fn two_versions_of_a_contract_are_served_side_by_side_and_one_that_breaks_stops_no_other() {
@@ -330,6 +355,10 @@ async fn two_versions_of_a_contract_are_served_side_by_side_and_one_that_breaks_
         route["state"]["name"], "halted",
         "max_consecutive is of events that nobody got"
     );
+    let counted = bridge
+        .metric("sfbridge_dead_letters_total", "kind=\"contract\"")
+        .await;
+    assert!(counted >= 4.0, "{counted}");
 }
 
 #[tokio::test]

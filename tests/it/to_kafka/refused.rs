@@ -2,9 +2,11 @@
 //! the others arrive once and in order.
 
 use serde_json::Value;
+use sfbridge::simulator::{Change, ChangeType};
 
 use super::{
-    ACCOUNTS, ONE_PARTITION, an_org, committed, created, created_ago, emit, gap_reports, json, names, records,
+    ACCOUNTS, ONE_PARTITION, an_org, committed, created, created_ago, emit, gap_reports, json, names, now_ms,
+    records,
 };
 use crate::need;
 use crate::support::bridge::{Bridge, Setup};
@@ -134,6 +136,32 @@ async fn the_one_record_that_a_broker_refuses_is_dead_lettered_and_the_others_ar
             .metric("sfbridge_gaps_total", "route=\"hopeless\",kind=\"too_large\"")
             .await,
         1.0
+    );
+}
+
+/// What Salesforce says is missing is reported even where its event is refused.
+#[tokio::test]
+async fn a_gap_event_that_a_broker_refuses_still_leaves_its_gap_report() {
+    let kafka = need!("kafka", broker::shared());
+    let (org, name) = (an_org().await, unique("refused-gap"));
+    let [strict, dead] = ["strict", "dead"].map(unique);
+    topic::create(&kafka, &strict, 1, &[("message.timestamp.after.max.ms", "60000")]).await;
+    let gap = Change {
+        commit_timestamp: Some(now_ms() + 120_000),
+        ..Change::new("Account", ChangeType::GapUpdate).records(["001000000000001AAA"])
+    };
+    org.change(&gap).unwrap();
+    let setup = Setup {
+        kafka: ONE_PARTITION.to_owned(),
+        ..Setup::new(&name, &kafka, &org, &route("gap", &strict, &dead, 100))
+    };
+    let _bridge = Bridge::start(&setup).await;
+    assert_eq!(records(&kafka, &dead, 1).await.len(), 1);
+    let reports = gap_reports(&kafka, &name, "gap").await;
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(
+        (&reports[0]["kind"], &reports[0]["resolution"]),
+        (&Value::from("gap"), &Value::from("dead_letter"))
     );
 }
 

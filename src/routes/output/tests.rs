@@ -1,0 +1,149 @@
+use super::*;
+use crate::salesforce::event::decode;
+
+const EVENT: &str = r#"{"type":"record","name":"Order_Shipped__e","namespace":"com.sforce.eventbus","fields":[
+    {"name":"CreatedDate","type":"long","doc":"CreatedDate:DateTime"},
+    {"name":"CreatedById","type":"string","doc":"CreatedBy:EntityId"},
+    {"name":"Number__c","type":["null","string"],"doc":"Data:Text:00N","default":null}]}"#;
+
+fn output(topic: &str, key: KeyConfig) -> KafkaOutput {
+    KafkaOutput {
+        topic: topic.to_owned(),
+        key,
+        format: Format::Json,
+        tombstones: false,
+        filter: None,
+        filter_unknown: FilterUnknown::Keep,
+        fields: None,
+        contract: None,
+    }
+}
+
+fn planned(schema: &EventSchema, outputs: &[KafkaOutput]) -> Outputs {
+    let mut made = Outputs::new("orders", "/event/Order_Shipped__e", SubjectNaming::Topic, outputs).unwrap();
+    for output in made.unplanned(schema, None) {
+        let draft = made.draft(output, schema, None).unwrap();
+        let id = draft.registration.as_ref().map(|_| 7);
+        made.plan(output, schema, None, draft.plan(id, schema));
+    }
+    made
+}
+
+fn headers() -> EventHeaders {
+    EventHeaders {
+        source: Bytes::from_static(b"//acme/event/Order_Shipped__e"),
+        route: Bytes::from_static(b"orders"),
+        event_type: None,
+        schema_id: None,
+        time: None,
+        replay_id: Bytes::from_static(b"00"),
+        replayed: false,
+        as_of: None,
+        superseded: Vec::new(),
+    }
+}
+
+#[test]
+fn every_output_has_its_own_topic_and_key_and_all_share_one_value() {
+    let schema = EventSchema::parse("s", EVENT).unwrap();
+    // CreatedDate 1 ms, CreatedById "u", Number__c null.
+    let payload = [2, 2, b'u', 0];
+    let event = decode(&schema, &payload).unwrap();
+    let outputs = [
+        output("all.{route}.{event}", KeyConfig::EventId),
+        output("entity.{entity}", KeyConfig::None),
+    ];
+    let ids = ce_ids("e-1", &event);
+    let records = planned(&schema, &outputs)
+        .deliver(&schema, &payload, &event, &ids, &headers(), 7)
+        .unwrap()
+        .records;
+    let shown: Vec<_> = records
+        .iter()
+        .map(|record| (&*record.topic, record.key.as_deref()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("all.orders.Order_Shipped__e", Some(&b"e-1"[..])),
+            ("entity.Order_Shipped__e", None)
+        ]
+    );
+    let value = records[0].value.clone().unwrap();
+    assert_eq!(
+        value,
+        r#"{"CreatedDate":"1970-01-01T00:00:00.001Z","CreatedById":"u","Number__c":null}"#
+    );
+    assert_eq!(
+        records[1].value.as_ref().unwrap().as_ptr(),
+        value.as_ptr(),
+        "decoded once"
+    );
+    assert!(records.iter().all(|record| record.timestamp_ms == 7));
+}
+
+#[test]
+fn a_payload_that_does_not_fit_its_schema_makes_no_record() {
+    let schema = EventSchema::parse("s", EVENT).unwrap();
+    let payload = [2, 2, b'u', 0, 99];
+    let event = decode(&schema, &payload).unwrap();
+    let refused = planned(&schema, &[output("t", KeyConfig::None)]).deliver(
+        &schema,
+        &payload,
+        &event,
+        &["e".to_owned()],
+        &headers(),
+        7,
+    );
+    assert!(refused.is_err());
+}
+
+#[test]
+fn an_output_that_cannot_have_an_event_counts_only_where_no_sibling_answers_for_it() {
+    let schema = EventSchema::parse("s", EVENT).unwrap();
+    let payload = [2, 2, b'u', 0];
+    let event = decode(&schema, &payload).unwrap();
+    let filtered = |topic: &str, filter: &str| KafkaOutput {
+        filter: Some(filter.to_owned()),
+        ..output(topic, KeyConfig::None)
+    };
+    let delivered = |outputs: &[KafkaOutput]| {
+        let mut made = planned(&schema, outputs);
+        made.broken(0, &schema, "contract a.avsc is broken".to_owned());
+        let ids = ce_ids("e-1", &event);
+        made.deliver(&schema, &payload, &event, &ids, &headers(), 7)
+            .unwrap()
+    };
+    let wants_none = r#"event.CreatedById == "somebody else""#;
+    let alone = delivered(&[output("broken", KeyConfig::None)]);
+    assert!(alone.is_refused());
+    let beside_one_that_wants_none =
+        delivered(&[output("broken", KeyConfig::None), filtered("choosy", wants_none)]);
+    assert_eq!(beside_one_that_wants_none.refusals.len(), 1);
+    assert!(!beside_one_that_wants_none.is_refused());
+    let broken_but_not_wanted = delivered(&[filtered("broken", wants_none)]);
+    assert_eq!(
+        (
+            broken_but_not_wanted.filtered,
+            broken_but_not_wanted.refusals.len()
+        ),
+        (1, 0)
+    );
+}
+
+#[test]
+fn a_topic_that_is_named_after_the_object_has_a_plan_for_each_object() {
+    let schema = EventSchema::parse("s", EVENT).unwrap();
+    let outputs = [
+        output("of.{entity}", KeyConfig::None),
+        output("fixed", KeyConfig::None),
+    ];
+    let mut made = Outputs::new("orders", "/data/ChangeEvents", SubjectNaming::Topic, &outputs).unwrap();
+    assert_eq!(made.unplanned(&schema, Some("Account")), [0, 1]);
+    for output in [0, 1] {
+        let draft = made.draft(output, &schema, Some("Account")).unwrap();
+        made.plan(output, &schema, Some("Account"), draft.plan(None, &schema));
+    }
+    assert!(made.unplanned(&schema, Some("Account")).is_empty());
+    assert_eq!(made.unplanned(&schema, Some("Contact")), [0]);
+}
