@@ -81,10 +81,7 @@ impl From<FilterError> for Failure {
     fn from(error: FilterError) -> Self {
         let (kind, remedy) = match error {
             FilterError::Text(_) => (ErrorKind::Misconfigured, "correct the route's filter"),
-            FilterError::Evaluation(_) => (
-                ErrorKind::Poison,
-                "correct the route's filter",
-            ),
+            FilterError::Evaluation(_) => (ErrorKind::Poison, "correct the route's filter"),
         };
         Self::new(kind, error.to_string()).remedy(remedy)
     }

@@ -155,7 +155,9 @@ impl Refusal {
         let remedy = match remedy {
             Remedy::None => None,
             Remedy::Login => Some(format!("check that {user} is active and may use the API")),
-            Remedy::Access => Some(format!("give {user} Read and \"View All\" on {object}, then resume")),
+            Remedy::Access => Some(format!(
+                "give {user} Read and \"View All\" on {object}, then resume"
+            )),
             Remedy::Fields => Some(format!(
                 "give {user} read access to the fields of {object}, then resume"
             )),
