@@ -22,7 +22,7 @@ pub use form::KafkaFraming;
 pub use plan::{Draft, Names, Plan, Registration, Setting, is_channel, naming, topic_name};
 
 use super::cloud_event::EventHeaders;
-use super::filter::{Filter, Verdict};
+use super::filter::{Filter, FilterError, Verdict};
 use crate::config::{FilterUnknown, Format, KafkaOutput, KeyConfig, SubjectNaming};
 use crate::contracts::pinned::Pinned;
 use crate::error::{ErrorKind, Failure};
@@ -79,6 +79,8 @@ enum Planned {
     Ready(Plan),
     /// The contract is broken and the output's policy stores such events as dead letters.
     Broken(String),
+    /// Its filter has left all of them out: nothing is made ready for them, and nothing of them can break.
+    Unwanted,
 }
 
 /// An output that cannot have an event, while its siblings may.
@@ -156,7 +158,10 @@ impl Outputs {
     pub fn unplanned(&self, schema: &EventSchema, entity: Option<&str>) -> Vec<usize> {
         let lacks = |(_, output): &(usize, &Output)| {
             let known = output.plans.get(schema.id());
-            known.is_none_or(|known| known.entity.is_some() && known.entity.as_deref() != entity)
+            known.is_none_or(|known| {
+                let is_of_another = known.entity.is_some() && known.entity.as_deref() != entity;
+                is_of_another || matches!(known.planned, Planned::Unwanted)
+            })
         };
         self.outputs
             .iter()
@@ -228,6 +233,23 @@ impl Outputs {
     /// From now on the output's events of this schema are dead letters.
     pub fn broken(&mut self, output: usize, schema: &EventSchema, why: String) {
         self.set(output, schema, None, Planned::Broken(why));
+    }
+
+    /// Whether the output's filter leaves this event out; if so, that is all that is known of its schema yet.
+    pub fn leaves_out(
+        &mut self,
+        output: usize,
+        schema: &EventSchema,
+        payload: &[u8],
+        event: &DecodedEvent,
+    ) -> bool {
+        let values = EventValues::new(schema, payload, event);
+        let verdict = |output: &Output| Some(output.verdict(&values).ok()?.is_ok_and(|wanted| !wanted));
+        let left_out = self.outputs.get(output).and_then(verdict).unwrap_or(false);
+        if left_out {
+            self.set(output, schema, None, Planned::Unwanted);
+        }
+        left_out
     }
 
     fn set(&mut self, output: usize, schema: &EventSchema, entity: Option<&str>, planned: Planned) {
@@ -302,6 +324,19 @@ impl From<DecodeError> for Left {
 }
 
 impl Output {
+    /// Whether the output wants the event, by its filter.
+    fn verdict(&self, values: &EventValues<'_>) -> Result<Result<bool, FilterError>, DecodeError> {
+        let Some(filter) = &self.filter else {
+            return Ok(Ok(true));
+        };
+        let verdict = filter.evaluate(&values.view()?);
+        Ok(verdict.map(|verdict| match verdict {
+            Verdict::Keep => true,
+            Verdict::Drop => false,
+            Verdict::Unknown { .. } => self.config.filter_unknown == FilterUnknown::Keep,
+        }))
+    }
+
     fn records(
         &self,
         values: &EventValues<'_>,
@@ -312,23 +347,16 @@ impl Output {
         records: &mut Vec<Record>,
     ) -> Result<Written, Left> {
         let refused = |kind, error: String| Left::Refused(Refusal { kind, error });
-        let verdict = match &self.filter {
-            Some(filter) => filter.evaluate(&values.view()?),
-            None => Ok(Verdict::Keep),
-        };
         // First of all: what the output does not want cannot break its contract.
-        match &verdict {
-            Ok(Verdict::Drop) => return Ok(Written::LeftOut),
-            Ok(Verdict::Unknown { .. }) if self.config.filter_unknown == FilterUnknown::Drop => {
-                return Ok(Written::LeftOut);
-            }
-            _ => {}
+        let verdict = self.verdict(values)?;
+        if matches!(verdict, Ok(false)) {
+            return Ok(Written::LeftOut);
         }
         let known = self.plans.get(values.schema.id());
         let plan = match known.map(|known| &known.planned) {
             Some(Planned::Ready(plan)) => plan,
             Some(Planned::Broken(why)) => return Err(refused(ErrorKind::Contract, why.clone())),
-            None => {
+            Some(Planned::Unwanted) | None => {
                 return Err(refused(
                     ErrorKind::Unknown,
                     "the output has no plan for this schema".to_owned(),

@@ -147,3 +147,29 @@ fn a_topic_that_is_named_after_the_object_has_a_plan_for_each_object() {
     assert!(made.unplanned(&schema, Some("Account")).is_empty());
     assert_eq!(made.unplanned(&schema, Some("Contact")), [0]);
 }
+
+#[test]
+fn nothing_is_made_ready_for_events_that_a_filter_leaves_out_until_it_lets_one_through() {
+    let schema = EventSchema::parse("s", EVENT).unwrap();
+    let outputs = [KafkaOutput {
+        filter: Some(r#"event.CreatedById == "u""#.to_owned()),
+        ..output("choosy", KeyConfig::None)
+    }];
+    let mut made = Outputs::new("orders", "/event/All__chn", SubjectNaming::Topic, &outputs).unwrap();
+    let others = [2, 2, b'x', 0];
+    let event = decode(&schema, &others).unwrap();
+    assert!(made.leaves_out(0, &schema, &others, &event));
+    assert!(
+        !made.is_new("s"),
+        "such events come often and must not end a batch each"
+    );
+    let ids = ce_ids("e-1", &event);
+    let delivery = made
+        .deliver(&schema, &others, &event, &ids, &headers(), 7)
+        .unwrap();
+    assert_eq!((delivery.filtered, delivery.refusals.len()), (1, 0));
+    let wanted = [2, 2, b'u', 0];
+    let event = decode(&schema, &wanted).unwrap();
+    assert_eq!(made.unplanned(&schema, None), [0]);
+    assert!(!made.leaves_out(0, &schema, &wanted, &event));
+}

@@ -13,7 +13,7 @@ use crate::routes::output::{Outputs, Plan, Registration};
 use crate::routes::state::ContractView;
 use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::Salesforce;
-use crate::salesforce::event::EventSchema;
+use crate::salesforce::event::{DecodedEvent, EventSchema};
 
 impl ToKafkaRoute {
     /// The outputs, with plans for the events that the topic has now, so that a contract that is broken, a filter
@@ -34,21 +34,26 @@ impl ToKafkaRoute {
                 schema => schema?,
             };
             let entity = schema.is_change_event().then(|| entity_of(schema.name()));
-            self.prepare(&mut outputs, &schema, entity.as_deref(), stop)
+            self.prepare(&mut outputs, &schema, entity.as_deref(), None, stop)
                 .await?;
         }
         Ok(outputs)
     }
 
-    /// Makes the plans that the outputs lack for this schema.
+    /// Makes the plans that the outputs lack for this schema; not of those whose filter leaves `event` out: of a
+    /// channel's objects a contract may fit only the one that its filter lets through.
     pub(super) async fn prepare(
         &self,
         outputs: &mut Outputs,
         schema: &EventSchema,
         entity: Option<&str>,
+        event: Option<(&[u8], &DecodedEvent)>,
         stop: &mut StopSignal,
     ) -> Result<(), RunEnd> {
         for output in outputs.unplanned(schema, entity) {
+            if event.is_some_and(|(payload, event)| outputs.leaves_out(output, schema, payload, event)) {
+                continue;
+            }
             let config = outputs.config(output);
             let contract = config.and_then(|config| config.contract.as_ref());
             let on_break = contract.map_or(OnBreak::Halt, |contract| contract.on_break);

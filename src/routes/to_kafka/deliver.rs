@@ -39,10 +39,19 @@ impl Intake {
             (Err(dead), ..) | (Ok(_), Some(dead), _) => Err(dead),
             (Ok(_), None, None) => Err(Dead::poison("the event has no schema")),
             (Ok(decoded), None, Some(schema)) => {
+                let decision = self.decision(into.route, &decoded);
+                // Records that are read again have other values and another change type than the event.
+                let as_it_came = (decision != RereadDecision::Read).then_some((&*event.payload, &decoded));
                 into.route
-                    .prepare(&mut self.outputs, &schema, decoded.entity(), into.stop)
+                    .prepare(
+                        &mut self.outputs,
+                        &schema,
+                        decoded.entity(),
+                        as_it_came,
+                        into.stop,
+                    )
                     .await?;
-                match self.decision(into.route, &decoded) {
+                match decision {
                     RereadDecision::Halt => return self.halt_or_skip(event, &decoded, ids, into).await,
                     RereadDecision::DeadLetter(rule) => Err(Dead::poison(rule)),
                     RereadDecision::Pass => self.pass(event, &schema, &decoded, ids, &headers),

@@ -442,3 +442,28 @@ async fn a_topic_of_several_records_has_a_subject_for_each() {
         );
     }
 }
+
+/// A channel of several objects, split by filters: a contract need only fit what its filter lets through.
+#[tokio::test]
+async fn a_contract_is_not_broken_by_what_its_filter_leaves_out() {
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry", registry::shared()),
+    );
+    let (org, to) = (an_org().await, unique("choosy"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("account.avsc");
+    let industry = r#"{"name":"Industry","type":["null","string"]}"#;
+    let contract = format!(r#"{{"type":"record","name":"Account","fields":[{industry}]}}"#);
+    std::fs::write(&file, contract).unwrap();
+    let routes = format!(
+        "  - name: all\n    from: {{ salesforce: /data/ChangeEvents, start: earliest }}\n    to: {{ kafka: {to}, format: json, filter: 'header.entityName == \"Account\"', contract: {{ file: {} }} }}\n",
+        file.display()
+    );
+    let _bridge = Bridge::start(&setup(&unique("split"), &kafka, &url, &org, &routes)).await;
+    org.change(&Change::new("Contact", ChangeType::Create).field("Title", "t"))
+        .unwrap();
+    org.change(&created("a").field("Industry", "Energy")).unwrap();
+    let seen = records(&kafka, &to, 1).await;
+    assert_eq!(super::json(&seen[0]), json!({"Industry": "Energy"}));
+}
