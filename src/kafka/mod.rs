@@ -21,6 +21,6 @@ mod topics;
 pub use client::{Connection, RECORD_BYTES_MAX};
 pub use ownership::{Assignment, Ownership};
 pub use positions::{PositionStore, internal_topics};
-pub use producer::{Refusal, RouteProducer, Timing, WriteError, Written};
+pub use producer::{Handed, Refusal, RouteProducer, Timing, WriteError, Written};
 pub use record::{Record, partition_of};
 pub use topics::Topics;

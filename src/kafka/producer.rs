@@ -157,11 +157,18 @@ impl RouteProducer {
     /// See [`WriteError`]. A write whose future was dropped before it answered makes the next one
     /// [`WriteError::Lost`].
     pub async fn write(&mut self, records: Vec<Record>, position: Record) -> Result<Written, WriteError> {
+        let handed = self.hand_over(records, position);
+        self.outcome(handed).await
+    }
+
+    /// Gives a transaction to the producer's thread, which begins it at once, whether or not anybody waits for
+    /// its outcome yet.
+    pub fn hand_over(&mut self, records: Vec<Record>, position: Record) -> Handed {
         if self.in_doubt {
-            return Err(WriteError::Lost(Failure::new(
+            return Handed(Err(WriteError::Lost(Failure::new(
                 crate::error::ErrorKind::Transient,
                 "an earlier write was cut off: its outcome is read from Kafka",
-            )));
+            ))));
         }
         let (reply, answer) = oneshot::channel();
         let job = worker::Job {
@@ -169,15 +176,28 @@ impl RouteProducer {
             position,
             reply,
         };
-        // tidy: try-send: the queue holds one job and `write` is exclusive, so it is full only when the thread is gone
+        // tidy: try-send: the queue holds one job and nothing is in doubt, so it is full only when the thread is gone
         if self.jobs.try_send(job).is_err() {
-            return Err(WriteError::Lost(thread_failure("a producer's thread")));
+            return Handed(Err(WriteError::Lost(thread_failure("a producer's thread"))));
         }
         self.in_doubt = true;
-        let outcome = answer
+        Handed(Ok(answer))
+    }
+
+    /// What became of a transaction that was handed over.
+    ///
+    /// # Errors
+    /// As [`RouteProducer::write`].
+    pub async fn outcome(&mut self, handed: Handed) -> Result<Written, WriteError> {
+        let outcome = handed
+            .0?
             .await
             .unwrap_or_else(|_| Err(WriteError::Lost(thread_failure("a producer's thread"))));
         self.in_doubt = matches!(outcome, Err(WriteError::Lost(_)));
         outcome
     }
 }
+
+/// A transaction on its way through the producer's thread.
+#[derive(Debug)]
+pub struct Handed(Result<oneshot::Receiver<Result<Written, WriteError>>, WriteError>);

@@ -196,21 +196,30 @@ impl Outputs {
         self.outputs.get(output).map(|output| &output.config)
     }
 
+    /// An output's filter against the events that it will meet, before it meets one. A channel's events differ.
+    ///
+    /// # Errors
+    /// `Contract`: it names what they do not have, or compares what cannot be compared.
+    pub fn check_filter(&self, output: usize, schema: &EventSchema) -> Result<(), Failure> {
+        let output = self
+            .outputs
+            .get(output)
+            .filter(|_| !is_channel(&self.salesforce_topic));
+        match output.and_then(|output| Some((output.filter.as_ref()?, &output.config.topic))) {
+            Some((filter, topic)) => check(filter, topic, schema),
+            None => Ok(()),
+        }
+    }
+
     /// What an output needs for the events of a schema.
     ///
     /// # Errors
     /// `Contract`: the schema cannot serve the output.
     pub fn draft(&self, output: usize, schema: &EventSchema, entity: Option<&str>) -> Result<Draft, Failure> {
+        self.check_filter(output, schema)?;
         let Some(output) = self.outputs.get(output) else {
             return Err(Failure::new(ErrorKind::Unknown, "there is no such output"));
         };
-        if let Some(filter) = output
-            .filter
-            .as_ref()
-            .filter(|_| !is_channel(&self.salesforce_topic))
-        {
-            check(filter, &output.config.topic, schema)?;
-        }
         let setting = Setting {
             output: &output.config,
             pinned: output.pinned.as_ref(),
@@ -410,7 +419,6 @@ impl Output {
     }
 }
 
-/// A filter against the events that it will meet, before it meets one.
 fn check(filter: &Filter, topic: &str, schema: &EventSchema) -> Result<(), Failure> {
     let problems: Vec<String> = filter.check(schema).iter().map(ToString::to_string).collect();
     if problems.is_empty() {

@@ -1,5 +1,5 @@
-//! The outputs of a run, and before the first record of a schema each output's draft, its registration, its plan. All of it is finished
-//! before a transaction begins.
+//! The outputs of a run, and before the first record of a schema each output's draft, its registration, its plan.
+//! All of it is finished before a transaction begins.
 //!
 //! A contract that breaks does what the output's `on_break` says: it halts the route, or from then on its events
 //! become dead letters while the other outputs go on, or the schema gets a subject of its own.
@@ -16,26 +16,39 @@ use crate::salesforce::Salesforce;
 use crate::salesforce::event::{DecodedEvent, EventSchema};
 
 impl ToKafkaRoute {
-    /// The outputs, with plans for the events that the topic has now, so that a contract that is broken, a filter
-    /// that does not fit and a registry that is away show at the start. A channel tells its schemas with its events.
+    /// The outputs, held against the events that the topic has now: a filter, a key or a field that does not fit
+    /// shows at the start. A contract that these events break is said in the log and no more, because what is
+    /// still to come before them may be of an older schema; for the same reason nothing is registered yet. A
+    /// channel tells its schemas with its events.
     pub(super) async fn outputs(&self, stop: &mut StopSignal) -> Result<Outputs, RunEnd> {
         let ToKafkaConfig { from, to, .. } = &self.flow;
-        let mut outputs = Outputs::new(&self.config.name, &from.topic, self.shared.naming, to)?;
+        let outputs = Outputs::new(&self.config.name, &from.topic, self.shared.naming, to)?;
         if !outputs.depend_on_the_schema() {
             return Ok(outputs);
         }
         let Salesforce { pubsub, schemas, .. } = &self.shared.salesforce;
-        self.status.starting("preparing the contracts");
+        self.status
+            .starting("checking the outputs against the topic's schema");
         let topic = until_done(self, stop, || pubsub.get_topic(&from.topic)).await?;
-        if !topic.schema_id.is_empty() {
-            let schema = match until_done(self, stop, || schemas.get(&topic.schema_id)).await {
-                // Its events will be dead letters, if any come.
-                Err(RunEnd::Failed(failure)) if failure.action() == Action::DeadLetter => return Ok(outputs),
-                schema => schema?,
+        if topic.schema_id.is_empty() {
+            return Ok(outputs);
+        }
+        let schema = match until_done(self, stop, || schemas.get(&topic.schema_id)).await {
+            // Its events will be dead letters, if any come.
+            Err(RunEnd::Failed(failure)) if failure.action() == Action::DeadLetter => return Ok(outputs),
+            schema => schema?,
+        };
+        let entity = schema.is_change_event().then(|| entity_of(schema.name()));
+        for output in outputs.unplanned(&schema, entity.as_deref()) {
+            outputs.check_filter(output, &schema)?;
+            let Err(failure) = outputs.draft(output, &schema, entity.as_deref()) else {
+                continue;
             };
-            let entity = schema.is_change_event().then(|| entity_of(schema.name()));
-            self.prepare(&mut outputs, &schema, entity.as_deref(), None, stop)
-                .await?;
+            let contract = outputs.config(output).and_then(|config| config.contract.as_ref());
+            if contract.is_none_or(|contract| contract.file.is_none()) {
+                return Err(failure.into());
+            }
+            tracing::warn!(route = %self.config.name, why = %chain(&failure), remedy = failure.remedy, "the contract will break with the first event of the topic's present schema");
         }
         Ok(outputs)
     }

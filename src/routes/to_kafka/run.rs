@@ -224,8 +224,10 @@ impl ToKafkaRoute {
             .record(&self.config.name, Bytes::from(position.to_json()));
         let records = std::mem::take(&mut batch.records);
         batch.poison = intake.poison();
+        // At once: what is decoded next may wait for the network.
+        let handed = producer.hand_over(records, record);
         let write = Box::pin(async move {
-            let outcome = producer.write(records, record).await;
+            let outcome = producer.outcome(handed).await;
             (producer, outcome)
         });
         InFlight {
