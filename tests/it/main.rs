@@ -16,6 +16,7 @@ mod foreign_clients;
 mod kafka;
 mod registry;
 mod salesforce_rest;
+mod second_reader;
 mod support;
 mod tidy;
 mod to_kafka;
