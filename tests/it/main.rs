@@ -12,6 +12,7 @@ mod compatibility;
 mod config;
 mod contracts_cli;
 mod demo;
+mod foreign_avro;
 mod foreign_clients;
 mod kafka;
 mod registry;
