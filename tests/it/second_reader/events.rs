@@ -125,7 +125,7 @@ fn bitmap(bits: &[usize]) -> String {
     format!("0x{}", hex::encode_upper(bytes))
 }
 
-fn children(type_: &Json, names: &Names) -> Vec<String> {
+pub(super) fn children(type_: &Json, names: &Names) -> Vec<String> {
     match type_ {
         Json::Array(branches) => branches
             .iter()

@@ -1,15 +1,21 @@
 //! The spliced datum under the schema that is registered means what Salesforce sent, for every reader.
 
+use std::sync::Arc;
+
 use apache_avro::types::Value;
 use base64::Engine as _;
 use proptest::prelude::*;
+use proptest::sample::subsequence;
 use proptest::test_runner::TestCaseError;
 use serde_json::Value as Json;
+use sfbridge::avro::Schema;
+use sfbridge::config::FieldSelection;
 use sfbridge::contracts::derive::derive;
-use sfbridge::salesforce::event::{EventSchema, decode, write_datum};
+use sfbridge::contracts::projection::{FieldValue, Projection};
+use sfbridge::salesforce::event::{EventSchema, EventView, FieldIndex, decode, write_datum, write_header};
 
-use super::events::{Event, any_event, event_of};
-use super::{ACCOUNT, ACCOUNT_UPDATE, CONTACT, read};
+use super::events::{Event, any_event, children, event_of};
+use super::{ACCOUNT, ACCOUNT_UPDATE, CONTACT, name_of, names_of, read};
 
 /// The times that the registered schema marks as such are Salesforce's numbers.
 fn unmarked(value: Value) -> Value {
@@ -42,6 +48,73 @@ fn assert_means_the_same(event: &Event) -> Result<(), TestCaseError> {
         prop_assert_eq!(spliced, Some(event.expected(record)));
     }
     Ok(())
+}
+
+/// Every event with some of its schema's names, whole fields and children.
+fn with_selection(event: Event) -> impl Strategy<Value = (Event, Vec<String>)> {
+    let names = names_of(&event.schema);
+    let mut all = Vec::new();
+    for field in event.schema["fields"].as_array().unwrap().iter().skip(1) {
+        let name = name_of(field);
+        let children = children(&field["type"], &names);
+        all.extend(children.iter().map(|child| format!("{name}.{child}")));
+        all.push(name);
+    }
+    let selected = subsequence(all.clone(), 0..=all.len());
+    (Just(event), selected)
+}
+
+/// What of a record is selected: the header, whole fields, and of a compound its named children.
+fn selected(value: Value, names: &[String]) -> Value {
+    let Value::Record(fields) = value else {
+        panic!("{value:?}")
+    };
+    let has = |name: &str| names.iter().any(|selected| selected == name);
+    let some_of = |parent: &str, value: Value| match value {
+        Value::Union(branch, inner) => match *inner {
+            Value::Record(mut children) => {
+                children.retain(|(child, _)| has(&format!("{parent}.{child}")));
+                Value::Union(branch, Box::new(Value::Record(children)))
+            }
+            other => Value::Union(branch, Box::new(other)),
+        },
+        other => other,
+    };
+    let kept = fields.into_iter().filter_map(|(name, value)| {
+        let is_partly = names.iter().any(|selected| {
+            selected
+                .strip_prefix(&*name)
+                .is_some_and(|rest| rest.starts_with('.'))
+        });
+        match name == "ChangeEventHeader" || has(&name) {
+            true => Some((name, value)),
+            false => is_partly.then(|| (name.clone(), some_of(&name, value))),
+        }
+    });
+    Value::Record(kept.collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn selected_fields_hold_what_the_event_held((event, names) in any_event().prop_flat_map(with_selection)) {
+        let json = event.schema.to_string();
+        let (schema, payload) = (EventSchema::parse("id", &json).unwrap(), event.payload());
+        let registered = derive(&json, Some(&FieldSelection::Include(names.clone()))).unwrap();
+        prop_assert_eq!(&registered.unknown, &Vec::<String>::new());
+        let ours = |json: &str| Arc::new(Schema::parse(json).unwrap());
+        let projection = Projection::new(ours(&json), ours(&registered.json)).unwrap();
+        let decoded = decode(&schema, &payload).unwrap();
+        let index = FieldIndex::new(&schema, &payload, &decoded).unwrap();
+        let view = EventView { schema: &schema, payload: &payload, event: &decoded, index: &index };
+        let (mut header, mut datum) = (Vec::new(), Vec::new());
+        write_header(&schema, &decoded, None, &mut header);
+        let field = |index| FieldValue::Bytes(if index == 0 { &header } else { view.value(index) });
+        projection.project(field, &mut datum).unwrap();
+        let theirs = apache_avro::Schema::parse_str(&registered.json).unwrap();
+        prop_assert_eq!(read(&theirs, &datum).map(unmarked), Some(selected(event.expected(None), &names)));
+    }
 }
 
 proptest! {
