@@ -16,7 +16,7 @@ const DEPTH_MAX: usize = 64;
 pub enum WireError {
     #[error("the data ends early")]
     Truncated,
-    #[error("an integer of more than 64 bits")]
+    #[error("an integer wider than its type")]
     TooWide,
     #[error("a negative length")]
     NegativeLength,
@@ -60,7 +60,7 @@ impl<'a> Wire<'a> {
         self.at = self.at.saturating_add(bytes).min(self.data.len());
     }
 
-    /// `int` and `long`: the same zig-zag varint.
+    /// `long`: a zig-zag varint. Whatever an `int` holds reads the same.
     pub fn long(&mut self) -> Result<i64, WireError> {
         let mut value = 0_u64;
         for (index, byte) in self.rest().iter().enumerate() {
@@ -76,6 +76,15 @@ impl<'a> Wire<'a> {
             }
         }
         Err(WireError::Truncated)
+    }
+
+    /// `int`: no more than 32 bits. Other readers refuse what is wider, so it must not be passed on.
+    pub fn int(&mut self) -> Result<i32, WireError> {
+        let at = self.at;
+        i32::try_from(self.long()?).map_err(|_| {
+            self.at = at;
+            WireError::TooWide
+        })
     }
 
     /// A union's branch or an enum's symbol, by its index.
@@ -168,7 +177,8 @@ impl<'a> Wire<'a> {
         match schema.kind(id) {
             Kind::Null => Ok(()),
             Kind::Boolean => self.boolean().map(drop),
-            Kind::Int | Kind::Long => self.long().map(drop),
+            Kind::Int => self.int().map(drop),
+            Kind::Long => self.long().map(drop),
             Kind::Float => self.float().map(drop),
             Kind::Double => self.double().map(drop),
             Kind::Bytes => self.bytes().map(drop),
@@ -220,6 +230,18 @@ mod tests {
         assert_eq!(long(&widest), Ok(i64::MIN));
         let largest = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
         assert_eq!(long(&largest), Ok(i64::MAX));
+    }
+
+    #[test]
+    fn an_int_has_room_for_32_bits() {
+        let (largest, beyond) = ([0xfe, 0xff, 0xff, 0xff, 0x0f], [0x80, 0x80, 0x80, 0x80, 0x10]);
+        assert_eq!(Wire::new(&largest).int(), Ok(i32::MAX));
+        let mut wire = Wire::new(&beyond);
+        assert_eq!((wire.int(), wire.offset()), (Err(WireError::TooWide), 0));
+        let schema = Schema::parse("\"int\"").unwrap();
+        let skipped = wire.skip_value(&schema, schema.root());
+        assert_eq!(skipped, Err(WireError::TooWide), "it is no value of the type");
+        assert_eq!(long(&beyond), Ok(1 << 31));
     }
 
     #[test]

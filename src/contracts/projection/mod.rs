@@ -46,6 +46,8 @@ enum Convert {
     LongToFloat,
     LongToDouble,
     FloatToDouble,
+    /// The same bytes, where they are text.
+    BytesToString,
     /// The reader's index for each of the writer's symbols.
     Enum(Vec<Option<usize>>),
     Array(Box<Convert>),
@@ -223,6 +225,7 @@ impl Convert {
             #[allow(clippy::cast_precision_loss, reason = "what Avro's promotion of a long is")]
             Self::LongToDouble => write::double(out, wire.long()? as f64),
             Self::FloatToDouble => write::double(out, wire.float()?.into()),
+            Self::BytesToString => write::text(out, wire.text()?),
             Self::Enum(symbols) => {
                 let index = wire.index(symbols.len(), WireError::NoSuchSymbol)?;
                 match symbols.get(index).copied().flatten() {

@@ -165,7 +165,9 @@ impl Planner<'_> {
             | (Kind::Long, Kind::Long)
             | (Kind::Float, Kind::Float)
             | (Kind::Double, Kind::Double)
-            | (Kind::String | Kind::Bytes, Kind::String | Kind::Bytes) => Ok(Convert::Copy(from)),
+            | (Kind::String, Kind::String)
+            | (Kind::String | Kind::Bytes, Kind::Bytes) => Ok(Convert::Copy(from)),
+            (Kind::Bytes, Kind::String) => Ok(Convert::BytesToString),
             (Kind::Int | Kind::Long, Kind::Float) => Ok(Convert::LongToFloat),
             (Kind::Int | Kind::Long, Kind::Double) => Ok(Convert::LongToDouble),
             (Kind::Float, Kind::Double) => Ok(Convert::FloatToDouble),

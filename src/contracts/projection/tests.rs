@@ -125,3 +125,14 @@ fn a_schema_onto_itself_copies_every_byte() {
             .all(|target| matches!(target.source, Some((_, Convert::Copy(_)))))
     );
 }
+
+#[test]
+fn bytes_are_read_as_text_only_where_they_are_text() {
+    let one = |type_: &str| schema(&reader(&format!(r#"{{"name":"a","type":"{type_}"}}"#)));
+    let projection = Projection::new(one("bytes"), one("string")).unwrap();
+    let mut out = Vec::new();
+    projection.project_datum(&[4, 0xc3, 0xa9], &mut out).unwrap();
+    assert_eq!(out, [4, 0xc3, 0xa9]);
+    let error = projection.project_datum(&[2, 0xff], &mut out).unwrap_err();
+    assert_eq!(error.to_string(), "field a: text that is not UTF-8");
+}

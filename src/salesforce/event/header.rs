@@ -123,6 +123,8 @@ pub(super) struct HeaderField {
     pub(super) name: Arc<str>,
     /// `"name":`, made once: it is written with every event.
     pub(super) json_key: Vec<u8>,
+    /// A number of 32 bits: a wider one is no value of the schema, and other readers refuse it.
+    pub(super) is_int: bool,
     pub(super) slot: Slot,
 }
 
@@ -211,6 +213,10 @@ impl ChangeEventHeader {
             field_names(&bitmaps, event_fields).map_err(|cause| Problem::Bitmap { field: name(), cause })
         };
         let text = |wire: &mut Wire<'_>| wire.text().map(str::to_owned).map_err(broken);
+        let number = |wire: &mut Wire<'_>| match field.is_int {
+            true => wire.int().map(i64::from).map_err(broken),
+            false => wire.long().map_err(broken),
+        };
         match &field.slot {
             Slot::EntityName => self.entity_name = text(wire)?,
             Slot::RecordIds => {
@@ -228,9 +234,9 @@ impl ChangeEventHeader {
             }
             Slot::ChangeOrigin => self.change_origin = text(wire)?,
             Slot::TransactionKey => self.transaction_key = text(wire)?,
-            Slot::SequenceNumber => self.sequence_number = wire.long().map_err(broken)?,
-            Slot::CommitTimestamp => self.commit_timestamp_ms = wire.long().map_err(broken)?,
-            Slot::CommitNumber => self.commit_number = wire.long().map_err(broken)?,
+            Slot::SequenceNumber => self.sequence_number = number(wire)?,
+            Slot::CommitTimestamp => self.commit_timestamp_ms = number(wire)?,
+            Slot::CommitNumber => self.commit_number = number(wire)?,
             Slot::CommitUser => self.commit_user = text(wire)?,
             Slot::NulledFields => self.nulled_fields = names(wire)?,
             Slot::DiffFields => self.diff_fields = names(wire)?,

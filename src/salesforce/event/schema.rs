@@ -382,6 +382,9 @@ fn header_of(id: &str, graph: &SchemaMut, root: &Record) -> Result<Option<Header
             Ok(HeaderField {
                 name: field.name.as_str().into(),
                 json_key: quoted_key(&field.name),
+                is_int: graph
+                    .get(field.type_)
+                    .is_some_and(|node| matches!(node.type_, RegularType::Int)),
                 slot,
             })
         })

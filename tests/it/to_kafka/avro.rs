@@ -15,13 +15,13 @@ const ONE: &str = "001SB000009990001A";
 const TWO: &str = "001SB000009990002A";
 
 /// What a reader needs of a registry, asked for without a word of the bridge's code.
-struct Reader {
+pub(super) struct Reader {
     url: String,
     http: reqwest::Client,
 }
 
 impl Reader {
-    fn of(url: &str) -> Self {
+    pub(super) fn of(url: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self {
             url: url.to_owned(),
@@ -29,7 +29,7 @@ impl Reader {
         }
     }
 
-    async fn get(&self, path: &str) -> serde_json::Value {
+    pub(super) async fn get(&self, path: &str) -> serde_json::Value {
         let answer = self.http.get(format!("{}{path}", self.url)).send().await.unwrap();
         answer.json().await.unwrap()
     }
@@ -67,7 +67,7 @@ impl Reader {
     }
 }
 
-fn field<'v>(record: &'v [(String, Avro)], name: &str) -> &'v Avro {
+pub(super) fn field<'v>(record: &'v [(String, Avro)], name: &str) -> &'v Avro {
     let found = record.iter().find(|(field, _)| field == name);
     let value = &found.unwrap_or_else(|| panic!("no field {name}")).1;
     match value {
@@ -90,7 +90,7 @@ fn texts(value: &Avro) -> Vec<String> {
     }
 }
 
-fn text(value: &Avro) -> String {
+pub(super) fn text(value: &Avro) -> String {
     match value {
         Avro::String(text) => text.clone(),
         other => panic!("{other:?}"),

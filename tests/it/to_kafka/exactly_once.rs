@@ -12,16 +12,19 @@
 
 use std::time::Duration;
 
+use apache_avro::types::Value as Avro;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use serde_json::json;
 use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
 
+use super::avro::{Reader, field, text};
 use super::oracle::{Findings, Oracle};
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
-use crate::support::broker;
 use crate::support::topic::{Isolation, Seen, ends, read_all, unique};
 use crate::support::wait::until;
+use crate::support::{broker, registry};
 
 /// Many enough for several in each transaction, few enough that each key's order is tried often.
 const KEYS: u64 = 97;
@@ -45,23 +48,25 @@ struct Chaos {
 }
 
 impl Chaos {
+    /// One output, of JSON.
     async fn new(kafka: &str, delivery: &str) -> Self {
+        let to = unique("accounts");
+        let more = format!("    delivery: {delivery}\n");
+        let route = json_route("accounts", "/data/AccountChangeEvent", &to, &more);
+        Self::of_route(kafka, delivery, to, &route).await
+    }
+
+    /// `to` is the topic at which the kills are watched.
+    async fn of_route(kafka: &str, what: &str, to: String, route: &str) -> Self {
         let seed = std::env::var("SFBRIDGE_TEST_SEED").map_or_else(
             |_| rand::random(),
             |seed| seed.parse().expect("SFBRIDGE_TEST_SEED is a number"),
         );
-        eprintln!("{delivery}: SFBRIDGE_TEST_SEED={seed}");
+        eprintln!("{what}: SFBRIDGE_TEST_SEED={seed}");
         let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
-        let to = unique("accounts");
-        let route = json_route(
-            "accounts",
-            "/data/AccountChangeEvent",
-            &to,
-            &format!("    delivery: {delivery}\n"),
-        );
         Self {
             rng: StdRng::seed_from_u64(seed),
-            setup: Setup::new(&unique("chaos"), kafka, &org, &route),
+            setup: Setup::new(&unique("chaos"), kafka, &org, route),
             kafka: kafka.to_owned(),
             org,
             to,
@@ -127,20 +132,28 @@ impl Chaos {
         stable.into_iter().zip(ends).map(|(from, to)| from..to).collect()
     }
 
-    /// Lets a last process deliver what is left, and end by itself: what is found then can never change. A
-    /// stream is in order, so where its last event is, nothing before it is still to come.
+    /// What is found in the end, and can never change.
     async fn finish(&self) -> (Findings, Vec<Seen>) {
+        let committed = async || read_all(&self.kafka, &self.to, Isolation::ReadCommitted).await;
+        self.deliver_the_rest(async || {
+            let lost = self.oracle.compare(&committed().await).lost;
+            lost.last() != Some(&(self.oracle.count() - 1))
+        })
+        .await;
+        let seen = committed().await;
+        (self.oracle.compare(&seen), seen)
+    }
+
+    /// Lets a last process deliver what is left, and end by itself. A stream is in order, so where its last event
+    /// is, nothing before it is still to come.
+    async fn deliver_the_rest(&self, is_last_there: impl AsyncFn() -> bool) {
         let last = self.start().await;
         until(PATIENCE, "the last event", || async {
-            let seen = read_all(&self.kafka, &self.to, Isolation::ReadCommitted).await;
-            let lost = self.oracle.compare(&seen).lost;
-            (lost.last() != Some(&(self.oracle.count() - 1))).then_some(())
+            is_last_there().await.then_some(())
         })
         .await;
         last.signal("TERM");
         assert!(last.ended().await.success(), "{}", last.log());
-        let seen = read_all(&self.kafka, &self.to, Isolation::ReadCommitted).await;
-        (self.oracle.compare(&seen), seen)
     }
 }
 
@@ -206,5 +219,76 @@ async fn at_least_once_loses_nothing_through_kills_but_shows_doubles() {
     assert!(
         !findings.doubled.is_empty(),
         "twelve kills doubled nothing: the check is too weak to tell exactly once from at least once"
+    );
+}
+
+/// Avro records as the oracle reads them.
+async fn as_json(reader: &Reader, seen: Vec<Seen>) -> Vec<Seen> {
+    let id = |record: &Seen| u32::from_be_bytes(record.value.as_ref().unwrap()[1..5].try_into().unwrap());
+    let answer = reader.get(&format!("/schemas/ids/{}", id(&seen[0]))).await;
+    let schema = apache_avro::Schema::parse_str(answer["schema"].as_str().unwrap()).unwrap();
+    let converted = seen.into_iter().map(|mut record| {
+        assert_eq!(record.value.as_ref().unwrap()[0], 0, "the framing's magic byte");
+        let mut datum = &record.value.as_ref().unwrap()[5..];
+        let Avro::Record(value) = apache_avro::from_avro_datum(&schema, &mut datum, None).unwrap() else {
+            panic!("no record")
+        };
+        let number = json!({"GUID__c": text(field(&value, "GUID__c"))});
+        record.value = Some(number.to_string().into_bytes());
+        record
+    });
+    converted.collect()
+}
+
+/// Every output of a route is written in the same transactions, whatever its form.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_outputs_of_one_route_have_each_their_events_exactly_once_through_kills() {
+    const EVENTS: u64 = 2_000;
+    let kafka = need!("kafka", broker::shared());
+    let url = need!("registry", registry::shared());
+    let reader = Reader::of(&url);
+    let [followed, half, pinned] = ["followed", "half", "pinned"].map(unique);
+    let folder = tempfile::tempdir().unwrap();
+    let contract = folder.path().join("account.avsc");
+    let schema = r#"{"type":"record","name":"Account","fields":[{"name":"GUID__c","type":"string"}]}"#;
+    std::fs::write(&contract, schema).unwrap();
+    let route = format!(
+        "  - name: accounts\n    from: {{ salesforce: /data/AccountChangeEvent, start: earliest }}\n    to:\n\
+         \x20     - {{ kafka: {followed}, format: avro }}\n\
+         \x20     - {{ kafka: {half}, format: json, filter: 'event.GUID__c.matches(\"[02468]$\")' }}\n\
+         \x20     - {{ kafka: {pinned}, format: avro, contract: {{ file: {} }} }}\n",
+        contract.display()
+    );
+    let mut chaos = Chaos::of_route(&kafka, "three outputs", followed.clone(), &route).await;
+    chaos.setup.registry = Some(url);
+    let left = chaos.kill_often(EVENTS, 6).await;
+    let last_number = format!("{:012}", EVENTS - 1);
+    chaos
+        .deliver_the_rest(async || {
+            let seen = read_all(&kafka, &pinned, Isolation::ReadCommitted).await;
+            let is_last = |record: &Seen| record.value_text().ends_with(&last_number);
+            seen.iter().any(is_last)
+        })
+        .await;
+
+    for topic in [&followed, &pinned] {
+        let seen = read_all(&kafka, topic, Isolation::ReadCommitted).await;
+        let findings = chaos.oracle.compare(&as_json(&reader, seen).await);
+        findings.assert_exactly_once();
+        assert_eq!(findings.compared as u64, EVENTS, "{topic}");
+    }
+    let seen = read_all(&kafka, &half, Isolation::ReadCommitted).await;
+    let findings = chaos.oracle.compare_kept(&seen, |number| number % 2 == 0);
+    findings.assert_exactly_once();
+    assert_eq!(findings.compared as u64, EVENTS / 2);
+
+    let all = read_all(&kafka, &followed, Isolation::ReadUncommitted).await;
+    let committed = read_all(&kafka, &followed, Isolation::ReadCommitted).await;
+    let hidden = hidden(&all, &committed);
+    eprintln!(
+        "three outputs: {} kills, {} hit an open transaction; {} aborted records in the first",
+        left.len(),
+        hits(&left, &hidden),
+        hidden.len(),
     );
 }

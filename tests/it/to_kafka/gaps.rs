@@ -1,6 +1,7 @@
 //! What Salesforce does not say: GAP events, long texts as diffs, and what a change event does not carry.
 
 use serde_json::{Value, json};
+use sfbridge::simulator::rest::{RestFault, RestRefusal};
 use sfbridge::simulator::{Change, ChangeType, OVERFLOW_RECORD_ID, Simulator};
 
 use super::{
@@ -419,4 +420,108 @@ async fn a_filter_that_does_not_fit_the_schema_halts_its_route_at_the_start() {
         why.contains("Industri") && why.contains("Industry"),
         "the nearest name helps: {why}"
     );
+}
+
+/// A gap that is to be read while REST refuses so often: nothing overtakes it, nothing is lost. Gives the route as it
+/// waited.
+async fn a_gap_waits_out(refusal: RestRefusal, times: u32, kafka: &str) -> Value {
+    let (org, name, to) = (an_org().await, unique("refuses"), unique("accounts"));
+    org.change(&created("before").records([ONE])).unwrap();
+    let now = json!({"Name": "read again"});
+    org.set_record("Account", ONE, now.as_object().unwrap().clone())
+        .unwrap();
+    org.change(&Change::new("Account", ChangeType::GapUpdate).records([ONE]))
+        .unwrap();
+    org.change(&created("after").records([TWO])).unwrap();
+    org.rest_fault(RestFault {
+        path: Some("query".to_owned()),
+        times,
+        refusal: Some(refusal),
+        ..RestFault::default()
+    });
+    let output = format!("kafka: {to}, format: json");
+    let bridge = start(&name, kafka, &org, ", on_gap: refetch", &output).await;
+    let waiting = bridge.until_state("accounts", &["waiting"]).await;
+    assert!(
+        !super::names(&committed(kafka, &to).await).contains(&"after".to_owned()),
+        "what comes later waits too"
+    );
+    let seen = records(kafka, &to, 3).await;
+    assert_eq!(super::names(&seen), ["before", "read again", "after"]);
+    assert!(seen[1].header("ce_sfasof").is_some());
+    assert_eq!(org.faults_waiting(), 0, "it was refused as often as it was to be");
+    bridge.until_state("accounts", &["streaming"]).await;
+    let reports = gap_reports(kafka, &name, "accounts").await;
+    assert_eq!((reports.len(), &reports[0]["resolution"]), (1, &json!("refetch")));
+    waiting
+}
+
+#[tokio::test]
+async fn a_gap_waits_until_rest_is_back_and_is_then_read() {
+    let kafka = need!("kafka", broker::shared());
+    let down = RestRefusal {
+        // Long enough to be seen waiting.
+        retry_after_seconds: Some(1),
+        ..RestRefusal::new(503, "SERVER_UNAVAILABLE", "Server is temporarily unavailable")
+    };
+    let waited = a_gap_waits_out(down, 3, &kafka).await;
+    let why = waited["state"]["why"].as_str().unwrap();
+    assert!(why.contains("Account") && why.contains("503"), "{why}");
+    assert!(waited["state"]["until"].is_string(), "{waited}");
+}
+
+#[tokio::test]
+async fn a_gap_waits_while_the_orgs_limit_of_requests_is_used_up() {
+    let kafka = need!("kafka", broker::shared());
+    let limit = RestRefusal::new(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.");
+    let waited = a_gap_waits_out(limit, 1, &kafka).await;
+    let why = waited["state"]["why"].as_str().unwrap();
+    assert!(
+        why.contains("Account") && why.contains("limit of API requests"),
+        "throttled, not failed: {why}"
+    );
+}
+
+/// What was read again stands in the position: whoever goes on from it knows.
+#[tokio::test]
+async fn a_restart_still_knows_which_changes_the_record_already_shows() {
+    let kafka = need!("kafka", broker::shared());
+    let (org, name, to) = (an_org().await, unique("remembers"), unique("accounts"));
+    let committed_at = now_ms() - 60_000;
+    let at = |commit_timestamp: i64, change: Change| Change {
+        commit_timestamp: Some(commit_timestamp),
+        ..change
+    };
+    let update = |id: &str, fax: &str| {
+        Change::new("Account", ChangeType::Update)
+            .records([id])
+            .field("Fax", fax)
+    };
+    org.change(&at(committed_at, created("one").records([ONE])))
+        .unwrap();
+    let gap = Change::new("Account", ChangeType::GapUpdate).records([ONE]);
+    org.change(&at(committed_at + 1, gap)).unwrap();
+    let output = format!("kafka: {to}, format: json");
+    let first = start(&name, &kafka, &org, ", on_gap: refetch", &output).await;
+    let read = records(&kafka, &to, 2).await.remove(1);
+    let as_of = millis(&read, "ce_sfasof");
+    first.kill();
+
+    let (position, _) = stored_position(&kafka, &name, "accounts").await.unwrap();
+    assert_eq!(
+        position["read_as_of"][ONE].as_str(),
+        read.header("ce_sfasof").as_deref(),
+        "{position}"
+    );
+    org.change(&at(as_of - 1, update(ONE, "older"))).unwrap();
+    org.change(&at(as_of - 1, update(TWO, "of another record")))
+        .unwrap();
+    org.change(&at(as_of + 60_000, update(ONE, "newer"))).unwrap();
+    let _second = start(&name, &kafka, &org, ", on_gap: refetch", &output).await;
+    let seen = records(&kafka, &to, 5).await;
+    let marks: Vec<_> = seen[2..]
+        .iter()
+        .map(|record| record.header("ce_sfsuperseded"))
+        .collect();
+    assert_eq!(marks, [Some("true".to_owned()), None, None]);
 }
