@@ -1,9 +1,9 @@
 //! What the bridge costs and delivers: `sfbridge run` between `sfbridge simulate` and a real Kafka broker, each a
 //! process of its own, against a bare transactional producer in the same run.
 //!
-//! `cargo bench --bench catch_up` measures everything (some six minutes); `-- throughput latency` just those,
-//! `-- --help` tells the rest. Needs Java and, the first time, Maven, or a broker named in `KAFKA_BOOTSTRAP`.
-//! `docs/benchmarks.md` has the numbers and what they were taken on. Ratios of one run mean something on any
+//! `cargo bench --bench catch_up` measures everything (some seven minutes); `-- throughput latency` just those,
+//! `-- --help` tells the rest. Needs Java and, the first time, Maven; a broker may be named in `KAFKA_BOOTSTRAP`, the
+//! schema registry for Avro is always this run's own. `docs/benchmarks.md` has the numbers and what they were taken on. Ratios of one run mean something on any
 //! machine, absolute numbers only on the one they were taken on.
 
 #![allow(
@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 
 use support::broker;
+use support::measures::throughput::Format;
 use support::measures::{distance, latency, memory, throughput};
 use support::table::Table;
 
@@ -34,6 +35,9 @@ struct Arguments {
     /// Pairs of a bridge's and a bare producer's run, in turns; rounds of the latency measure
     #[arg(long, default_value_t = 3)]
     pairs: usize,
+    /// What the throughput's records are; each of them in turns, unless told
+    #[arg(long, value_enum)]
+    format: Vec<Format>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -57,8 +61,12 @@ async fn main() -> ExitCode {
         mut measures,
         events,
         pairs,
+        mut format,
         ..
     } = Arguments::parse();
+    if format.is_empty() {
+        format = Format::value_variants().to_vec();
+    }
     if measures.is_empty() {
         measures = Measure::value_variants().to_vec();
     }
@@ -72,7 +80,7 @@ async fn main() -> ExitCode {
     let mut table = Table::default();
     for measure in measures {
         match measure {
-            Measure::Throughput => throughput::run(&kafka, events, pairs, &mut table).await,
+            Measure::Throughput => throughput::run(&kafka, &format, events, pairs, &mut table).await,
             Measure::Latency => latency::run(&kafka, pairs, &mut table).await,
             Measure::Distance => distance::run(&kafka, &mut table).await,
             Measure::Memory => memory::run(&kafka, events, &mut table).await,

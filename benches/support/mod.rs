@@ -1,4 +1,4 @@
-//! What the benchmark stands on: the tests' launchers of broker and bridge, the simulator as a process, a bare
+//! What the benchmark stands on: the tests' launchers of broker, registry and bridge, the simulator as a process, a bare
 //! producer to compare with, and one module a measure.
 
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
@@ -13,6 +13,9 @@ pub mod jars;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/support/keeper.rs"]
 pub mod keeper;
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/support/registry.rs"]
+pub mod registry;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/support/topic.rs"]
 pub mod topic;

@@ -29,14 +29,18 @@ pub struct Sample {
 impl Progress {
     /// Starts a bridge with these routes.
     pub fn start(name: &str, kafka: &str, org: &Org, routes: &str) -> Self {
+        Self::of(&Setup::with_org_at(
+            name,
+            kafka,
+            &org.pubsub_url,
+            &org.login_url,
+            routes,
+        ))
+    }
+
+    pub fn of(setup: &Setup) -> Self {
         Self {
-            bridge: Bridge::spawn(&Setup::with_org_at(
-                name,
-                kafka,
-                &org.pubsub_url,
-                &org.login_url,
-                routes,
-            )),
+            bridge: Bridge::spawn(setup),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
