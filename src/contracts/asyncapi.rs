@@ -244,6 +244,8 @@ fn headers() -> Json {
             "ce_sfschemaid": header("Salesforce's id of the schema that the event came with"),
             "ce_sfroute": header("The route that wrote the record"),
             "ce_sfreplayed": header("`true`: the event may have been delivered before, because the route's position was lost"),
+            "ce_sfasof": header("RFC 3339: the record was read again through REST and is what it was then"),
+            "ce_sfsuperseded": header("`true`: an older change, contained in what was read again before it"),
         },
         "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "content-type", "ce_sfreplayid", "ce_sfschemaid", "ce_sfroute"],
     })
