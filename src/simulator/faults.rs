@@ -146,30 +146,33 @@ impl Fault {
     }
 }
 
-/// The faults that still wait.
-#[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Vec<Fault>>);
+/// Faults that still wait, each for a number of calls.
+#[derive(Debug)]
+pub(super) struct Waiting<F>(Mutex<Vec<F>>);
 
-impl Faults {
-    /// # Errors
-    /// When the fault names an error that the API does not have.
-    pub(super) fn add(&self, fault: Fault) -> Result<(), String> {
-        check(&fault.then)?;
-        if fault.times > 0 {
-            self.0.lock().push(fault);
-        }
-        Ok(())
+/// A fault that meets a number of calls.
+pub(super) trait Counted: Clone {
+    fn times_left(&mut self) -> &mut u32;
+}
+
+impl<F> Default for Waiting<F> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<F: Counted> Waiting<F> {
+    pub(super) fn push(&self, fault: F) {
+        self.0.lock().push(fault);
     }
 
-    /// The first fault that waits for this call, used up by one.
-    pub(super) fn take(&self, rpc: Rpc, topic: &str) -> Option<Fault> {
+    /// The first fault that waits for such a call, used up by one.
+    pub(super) fn take_first(&self, meets: impl Fn(&F) -> bool) -> Option<F> {
         let mut waiting = self.0.lock();
-        let meets =
-            |fault: &Fault| fault.rpc == rpc && fault.topic.as_deref().is_none_or(|name| name == topic);
         let index = waiting.iter().position(meets)?;
         let fault = waiting.get_mut(index)?;
-        fault.times -= 1;
-        Some(if fault.times == 0 {
+        *fault.times_left() -= 1;
+        Some(if *fault.times_left() == 0 {
             waiting.remove(index)
         } else {
             fault.clone()
@@ -182,6 +185,32 @@ impl Faults {
 
     pub(super) fn waiting(&self) -> usize {
         self.0.lock().len()
+    }
+}
+
+impl Counted for Fault {
+    fn times_left(&mut self) -> &mut u32 {
+        &mut self.times
+    }
+}
+
+/// The faults of RPCs that still wait.
+pub(super) type Faults = Waiting<Fault>;
+
+impl Faults {
+    /// # Errors
+    /// When the fault names an error that the API does not have.
+    pub(super) fn add(&self, fault: Fault) -> Result<(), String> {
+        check(&fault.then)?;
+        if fault.times > 0 {
+            self.push(fault);
+        }
+        Ok(())
+    }
+
+    /// The first fault that waits for this call, used up by one.
+    pub(super) fn take(&self, rpc: Rpc, topic: &str) -> Option<Fault> {
+        self.take_first(|fault| fault.rpc == rpc && fault.topic.as_deref().is_none_or(|name| name == topic))
     }
 }
 

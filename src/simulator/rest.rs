@@ -1,8 +1,9 @@
 //! What REST answers when it refuses, and requests that are told to go wrong. The resources are in `http::rest`.
 
-use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+
+use super::faults::{Counted, Waiting};
 
 /// A refusal: the status and the one element of the array that is REST's error body.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -59,41 +60,27 @@ pub struct RestFault {
     pub refusal: Option<RestRefusal>,
 }
 
-/// The faults that still wait.
-#[derive(Debug, Default)]
-pub(super) struct RestFaults(Mutex<Vec<RestFault>>);
+impl Counted for RestFault {
+    fn times_left(&mut self) -> &mut u32 {
+        &mut self.times
+    }
+}
+
+/// The faults of requests that still wait.
+pub(super) type RestFaults = Waiting<RestFault>;
 
 impl RestFaults {
     pub(super) fn add(&self, mut fault: RestFault) {
         fault.times = fault.times.max(1);
-        self.0.lock().push(fault);
+        self.push(fault);
     }
 
     /// The first fault that waits for this path, used up by one.
     pub(super) fn take(&self, path: &str) -> Option<RestFault> {
-        let mut waiting = self.0.lock();
-        let meets = |fault: &RestFault| {
-            fault
-                .path
-                .as_deref()
-                .is_none_or(|prefix| path.trim_start_matches('/').starts_with(prefix))
-        };
-        let index = waiting.iter().position(meets)?;
-        let fault = waiting.get_mut(index)?;
-        fault.times -= 1;
-        Some(if fault.times == 0 {
-            waiting.remove(index)
-        } else {
-            fault.clone()
+        self.take_first(|fault| {
+            let prefix = fault.path.as_deref();
+            prefix.is_none_or(|prefix| path.trim_start_matches('/').starts_with(prefix))
         })
-    }
-
-    pub(super) fn clear(&self) {
-        self.0.lock().clear();
-    }
-
-    pub(super) fn waiting(&self) -> usize {
-        self.0.lock().len()
     }
 }
 
