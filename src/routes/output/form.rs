@@ -95,7 +95,7 @@ impl Encoding {
 }
 
 impl Projected {
-    /// How the fields of `last`'s schema are written as JSON: as the event's fields that they come from.
+    /// How the fields of the last step's schema are written as JSON: as the event's fields that they come from.
     pub(super) fn json_form(schema: &EventSchema, first: &Projection, second: Option<&Projection>) -> Form {
         let doc = |source: usize| {
             schema

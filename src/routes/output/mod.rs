@@ -254,8 +254,11 @@ impl Outputs {
     ) -> bool {
         let values = EventValues::new(schema, payload, event);
         let verdict = |output: &Output| Some(output.verdict(&values).ok()?.is_ok_and(|wanted| !wanted));
-        let left_out = self.outputs.get(output).and_then(verdict).unwrap_or(false);
-        if left_out {
+        let asked = self.outputs.get(output);
+        let left_out = asked.and_then(verdict).unwrap_or(false);
+        let known = asked.and_then(|output| output.plans.get(schema.id()));
+        let is_noted = known.is_some_and(|known| matches!(known.planned, Planned::Unwanted));
+        if left_out && !is_noted {
             self.set(output, schema, None, Planned::Unwanted);
         }
         left_out

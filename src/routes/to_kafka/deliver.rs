@@ -52,7 +52,7 @@ impl Intake {
                     )
                     .await?;
                 match decision {
-                    RereadDecision::Halt => return self.halt_or_skip(event, &decoded, ids, into).await,
+                    RereadDecision::Halt => return self.halt_or_skip(report, &decoded, ids, into).await,
                     RereadDecision::DeadLetter(rule) => Err(Dead::poison(rule)),
                     RereadDecision::Pass => self.pass(event, &schema, &decoded, ids, &headers),
                     RereadDecision::Read => {
@@ -95,15 +95,7 @@ impl Intake {
         into.batch.records.extend(delivery.records);
         into.batch.event_times_ms.extend(time_ms);
         for Refusal { kind, error } in delivery.refusals {
-            let reason = Reason {
-                kind,
-                error,
-                attempts: 1,
-            };
-            let dead = Dead {
-                reason,
-                without_value: false,
-            };
+            let dead = Dead::new(kind, error);
             self.dead_letter(event, dead, headers.clone(), id.clone(), into)
                 .await?;
         }
@@ -222,14 +214,14 @@ impl Intake {
     /// `on_gap: halt`: the route ends before the event, until a person resumes it past that one.
     async fn halt_or_skip(
         &mut self,
-        event: &ReceivedEvent,
+        report: Option<GapReport>,
         decoded: &DecodedEvent,
         ids: &[String],
         into: &mut Into<'_>,
     ) -> Result<(), RunEnd> {
         let route = into.route;
         let first = ids.first().map_or("", String::as_str);
-        let Some(mut report) = self.gap(route, event, decoded) else {
+        let Some(mut report) = report else {
             return Ok(());
         };
         if route.status.resumes_past(first) {

@@ -130,16 +130,20 @@ pub(super) struct Dead {
 }
 
 impl Dead {
-    pub(super) fn poison(error: impl ToString) -> Self {
+    pub(super) fn new(kind: ErrorKind, error: String) -> Self {
         let reason = Reason {
-            kind: ErrorKind::Poison,
-            error: error.to_string(),
+            kind,
+            error,
             attempts: 1,
         };
         Self {
             reason,
             without_value: false,
         }
+    }
+
+    pub(super) fn poison(error: impl ToString) -> Self {
+        Self::new(ErrorKind::Poison, error.to_string())
     }
 }
 
