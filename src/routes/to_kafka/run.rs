@@ -27,13 +27,12 @@ use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::auth::Session;
 use crate::salesforce::pubsub::{Item, ReceivedEvent, SubscribeOptions, Subscription};
 
-/// Events that may be in hand beside a full transaction that commits: a hundred on their way and a hundred in
-/// work keep a stream busy meanwhile. Routes that are busy at once share less.
-const EVENTS_BESIDE_A_BATCH: usize = 200;
+/// In hand, in full transactions: one that commits, one that is filled meanwhile. With less, transactions under
+/// load are as small as what fits beside the one that commits. Routes that are busy at once share less.
+const BATCHES_IN_HAND: usize = 2;
 
-/// Bytes in hand, in full transactions: one that commits, one that is being filled meanwhile. Large events must
-/// not stall a stream for want of room beside a batch.
-const BATCHES_IN_HAND: u64 = 2;
+/// Beside a small transaction that commits: a hundred events on their way and a hundred in work keep a stream busy.
+const EVENTS_BESIDE_A_BATCH_MIN: usize = 200;
 
 /// A connected route with nothing to deliver for this long is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
@@ -47,6 +46,13 @@ pub(super) struct InFlight {
     pub(super) batch: Batch,
     pub(super) position: Position,
     pub(super) began: Instant,
+}
+
+/// What a route may have in hand while no other is busy.
+fn capacity_events(max_events: usize) -> u32 {
+    let least = max_events.saturating_add(EVENTS_BESIDE_A_BATCH_MIN);
+    let capacity = max_events.saturating_mul(BATCHES_IN_HAND).max(least);
+    u32::try_from(capacity).unwrap_or(u32::MAX)
 }
 
 impl ToKafkaRoute {
@@ -90,9 +96,8 @@ impl ToKafkaRoute {
                 route: Arc::clone(&self.status.name),
                 topic: self.flow.from.topic.clone(),
                 start: subscribe,
-                capacity_events: u32::try_from(commit.max_events.saturating_add(EVENTS_BESIDE_A_BATCH))
-                    .unwrap_or(u32::MAX),
-                capacity_bytes: (commit.max_bytes as u64).saturating_mul(BATCHES_IN_HAND),
+                capacity_events: capacity_events(commit.max_events),
+                capacity_bytes: commit.max_bytes.saturating_mul(BATCHES_IN_HAND) as u64,
             },
             self.shared.metrics.clone(),
         );
