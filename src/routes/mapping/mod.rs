@@ -17,7 +17,9 @@
 //!
 //! Pure, but that a writer's schema is asked of the registry.
 
+mod datum;
 mod event;
+mod moment;
 mod program;
 mod record;
 mod refusal;
