@@ -12,6 +12,7 @@ pub mod dead_letter;
 pub mod filter;
 pub mod gap;
 pub mod loop_guard;
+pub mod mapping;
 pub mod output;
 pub mod position;
 pub mod reread;

@@ -127,6 +127,13 @@ const TABLE: &[(&str, ErrorKind, Remedy)] = &[
     ),
 ];
 
+/// What a call was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Read,
+    Publish,
+}
+
 /// A refused or broken call, as far as it may be shown.
 #[derive(Debug)]
 pub struct CallError {
@@ -167,11 +174,16 @@ impl CallError {
         }
     }
 
-    /// The failure of a call that was about `object` (a topic or `schema <id>`), made as `user`.
+    /// The failure of a call that was to read `object` (a topic or `schema <id>`), made as `user`.
     pub fn into_failure(self, object: &str, user: &str) -> Failure {
+        self.into_failure_of(Deed::Read, object, user)
+    }
+
+    /// The failure of a call that was to do something with `object`.
+    pub fn into_failure_of(self, deed: Deed, object: &str, user: &str) -> Failure {
         let (kind, remedy) = self.verdict();
-        let failure = Failure::new(kind, message(kind, remedy, object, user));
-        let failure = match remedy_text(remedy, object, user) {
+        let failure = Failure::new(kind, message(deed, kind, remedy, object, user));
+        let failure = match remedy_text(deed, remedy, object, user) {
             Some(text) => failure.remedy(text),
             None => failure,
         };
@@ -205,6 +217,8 @@ fn by_error_code(code: &str) -> (ErrorKind, Remedy) {
         None if code.starts_with("service.auth.") => (Unauthenticated, Remedy::Login),
         None if code.starts_with("service.protection.") => (Throttled, Remedy::None),
         None if code.ends_with(".api.unavailable") => (Transient, Remedy::None),
+        // That of publishing is not documented.
+        None if code.ends_with(".limit.exceeded") => (Throttled, Remedy::None),
         None => (Unknown, Remedy::None),
     }
 }
@@ -238,21 +252,29 @@ fn line(status: &Status) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn message(kind: ErrorKind, remedy: Remedy, object: &str, user: &str) -> String {
+fn message(deed: Deed, kind: ErrorKind, remedy: Remedy, object: &str, user: &str) -> String {
     match (kind, remedy) {
         (Denied, Remedy::TopicName) => format!("Salesforce has no {object} that {user} can see"),
         (Denied, Remedy::License) => "the org is not licensed for the Pub/Sub API".to_owned(),
+        (Denied, _) if deed == Deed::Publish => format!("{user} may not publish to {object}"),
         (Denied, _) => format!("{user} may not read {object}"),
         (Unauthenticated, _) => format!("Salesforce does not accept the session of {user} for {object}"),
         (Throttled, _) => format!("Salesforce asks to wait with {object}"),
         (LostPosition, _) => format!("Salesforce no longer holds the replay id asked for on {object}"),
         (Transient, _) => format!("the call for {object} did not get through"),
+        (Poison, _) if deed == Deed::Publish => {
+            format!("Salesforce does not take the schema that events of {object} are written in")
+        }
         (Poison, _) => format!("Salesforce knows no {object}"),
         _ => format!("Salesforce refused {object} for a reason that sfbridge does not know"),
     }
 }
 
-fn remedy_text(remedy: Remedy, object: &str, user: &str) -> Option<String> {
+fn remedy_text(deed: Deed, remedy: Remedy, object: &str, user: &str) -> Option<String> {
+    let permission = match deed {
+        Deed::Read => permission,
+        Deed::Publish => publish_permission,
+    };
     Some(match remedy {
         Remedy::None => return None,
         Remedy::Login => format!(
@@ -286,6 +308,12 @@ pub fn permission(topic: &str) -> String {
         _ if topic.starts_with('/') => format!("\"Read\" on {name}"),
         _ => "access to the event's topic".to_owned(),
     }
+}
+
+/// The permission that publishing to a topic takes.
+pub fn publish_permission(topic: &str) -> String {
+    let name = topic.rsplit('/').next().unwrap_or(topic);
+    format!("\"Create\" on {name}")
 }
 
 #[cfg(test)]
@@ -342,6 +370,7 @@ mod tests {
         assert_eq!(kind("service.protection.new.limit"), Throttled);
         assert_eq!(kind("channel.api.unavailable"), Transient);
         assert_eq!(kind("service.auth.new"), Unauthenticated);
+        assert_eq!(kind("publish.limit.exceeded"), Throttled);
     }
 
     #[test]

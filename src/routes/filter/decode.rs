@@ -52,7 +52,7 @@ pub(super) fn value_of<'a>(node: Node<'a>, wire: &mut Wire<'a>) -> Result<Box<dy
 
 fn nested<'a>(node: Node<'a>, wire: &mut Wire<'a>, depth: usize) -> Result<Box<dyn Val + 'a>, WireError> {
     let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
-    let avro::Node { kind, logical } = node.schema.node(node.type_id);
+    let avro::Node { kind, logical, .. } = node.schema.node(node.type_id);
     Ok(match kind {
         Kind::Null => Box::new(CelNull),
         Kind::Boolean => Box::new(CelBool::from(wire.boolean()?)),

@@ -21,47 +21,50 @@ pub enum FilterError {
 
 impl FilterError {
     pub(super) fn of_execution(error: &ExecutionError) -> Self {
-        Self::Evaluation(match error {
-            ExecutionError::NoSuchOverload(overload) => {
-                no_overload(overload.function(), &overload.argument_types().join(", "))
-            }
-            ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
-                let operator = match *operator {
-                    "add" => "+",
-                    "sub" => "-",
-                    "mul" => "*",
-                    "div" => "/",
-                    "rem" => "%",
-                    other => other,
-                };
-                no_overload(operator, &format!("{}, {}", left.type_of(), right.type_of()))
-            }
-            ExecutionError::ValuesNotComparable(left, right) => {
-                format!("{} and {} have no order", left.type_of(), right.type_of())
-            }
-            ExecutionError::UnexpectedType { .. } => {
-                "a value is of another type than its place wants".to_owned()
-            }
-            ExecutionError::NoSuchKey(_) => "it reads a field or a key that is not there".to_owned(),
-            ExecutionError::UndeclaredReference(name) => format!("there is no `{name}`"),
-            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
-                "it divides by zero".to_owned()
-            }
-            ExecutionError::Overflow(operator, ..) => {
-                format!("`{operator}` has a result of more than 64 bits")
-            }
-            ExecutionError::IndexOutOfBounds(_) => "it reads beyond the end of a list".to_owned(),
-            ExecutionError::DuplicateKey(_) => "it makes a map with a key twice".to_owned(),
-            ExecutionError::FunctionError { function, .. } => {
-                format!("`{function}` cannot take what it is given")
-            }
-            ExecutionError::InternalError(_) => "a field cannot be read".to_owned(),
-            _ => "an operation does not fit its operands".to_owned(),
-        })
+        Self::Evaluation(rule_of(error))
     }
 
     pub(super) fn not_boolean(found: &str) -> Self {
         Self::Evaluation(format!("it must be true or false, and is {found}"))
+    }
+}
+
+/// The rule that an evaluation broke, and the types; never a value.
+pub(in crate::routes) fn rule_of(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchOverload(overload) => {
+            no_overload(overload.function(), &overload.argument_types().join(", "))
+        }
+        ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
+            let operator = match *operator {
+                "add" => "+",
+                "sub" => "-",
+                "mul" => "*",
+                "div" => "/",
+                "rem" => "%",
+                other => other,
+            };
+            no_overload(operator, &format!("{}, {}", left.type_of(), right.type_of()))
+        }
+        ExecutionError::ValuesNotComparable(left, right) => {
+            format!("{} and {} have no order", left.type_of(), right.type_of())
+        }
+        ExecutionError::UnexpectedType { .. } => "a value is of another type than its place wants".to_owned(),
+        ExecutionError::NoSuchKey(_) => "it reads a field or a key that is not there".to_owned(),
+        ExecutionError::UndeclaredReference(name) => format!("there is no `{name}`"),
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "it divides by zero".to_owned()
+        }
+        ExecutionError::Overflow(operator, ..) => {
+            format!("`{operator}` has a result of more than 64 bits")
+        }
+        ExecutionError::IndexOutOfBounds(_) => "it reads beyond the end of a list".to_owned(),
+        ExecutionError::DuplicateKey(_) => "it makes a map with a key twice".to_owned(),
+        ExecutionError::FunctionError { function, .. } => {
+            format!("`{function}` cannot take what it is given")
+        }
+        ExecutionError::InternalError(_) => "a field cannot be read".to_owned(),
+        _ => "an operation does not fit its operands".to_owned(),
     }
 }
 

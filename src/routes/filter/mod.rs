@@ -17,7 +17,7 @@ mod check;
 mod decode;
 mod error;
 mod logic;
-mod plan;
+pub(in crate::routes) mod plan;
 mod values;
 
 use std::fmt;
@@ -25,6 +25,7 @@ use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env};
 
+pub(in crate::routes) use self::error::rule_of;
 pub use self::error::{FilterError, FilterProblem};
 use self::logic::Truth;
 use self::plan::Plan;
@@ -33,7 +34,7 @@ use crate::config::expression;
 use crate::salesforce::event::{EventSchema, EventView};
 
 /// Functions and types of CEL's standard library.
-static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+pub(in crate::routes) static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// What a filter says of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]

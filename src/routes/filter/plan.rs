@@ -2,7 +2,7 @@
 //!
 //! * A path, `event.BillingAddress.City` or `event["BillingAddress"]["City"]`, becomes one name of `event`,
 //!   so that what a change carries is asked of the whole path: `has()` of a child of an absent compound is
-//!   false, not unknown.
+//!   false, not unknown. Mappings toward Salesforce have roots of their own ([`Vocabulary`]).
 //! * An ordering or a text function over a field asks first whether the field is null, and is false then, as
 //!   in SOQL. CEL's own answer is an error, and nearly every field of Salesforce may be null.
 //! * Names are checked: variables, functions. What nothing declares would fail with every event.
@@ -16,6 +16,37 @@ use crate::config::expression::Fault;
 
 pub(super) const EVENT: &str = "event";
 pub(super) const HEADER: &str = "header";
+
+/// A variable whose members are looked up by their whole path.
+pub(in crate::routes) struct Root {
+    pub(in crate::routes) name: &'static str,
+    /// What a path is looked up in, when it is not the variable itself.
+    pub(in crate::routes) paths_of: &'static str,
+    /// Between the names of a path.
+    pub(in crate::routes) separator: char,
+}
+
+/// What an expression may read.
+pub(in crate::routes) struct Vocabulary {
+    pub(in crate::routes) roots: &'static [Root],
+    pub(in crate::routes) others: &'static [&'static str],
+    /// Neither a root nor an `other` alone may be compared: it is no value of CEL.
+    pub(in crate::routes) is_comparable: bool,
+    /// For messages: `a filter reads `event` and `header``.
+    pub(in crate::routes) reads: &'static str,
+}
+
+/// Of filters over events.
+const FILTER: Vocabulary = Vocabulary {
+    roots: &[Root {
+        name: EVENT,
+        paths_of: EVENT,
+        separator: '.',
+    }],
+    others: &[HEADER],
+    is_comparable: false,
+    reads: "a filter reads `event` and `header`",
+};
 
 /// Functions of a text that answer true or false.
 const TEXT_TESTS: [&str; 4] = ["contains", "startsWith", "endsWith", "matches"];
@@ -32,21 +63,47 @@ pub(super) struct Plan {
 }
 
 pub(super) fn plan(program: &Program, declared: &Context<'_, '_>) -> Result<Plan, Fault> {
-    let mut planner = Planner {
-        program,
-        declared,
-        bound: Vec::new(),
-        reads_event: false,
-    };
-    let expression = planner.rewrite(program.expression().clone())?;
+    let planned = plan_with(&FILTER, program, declared)?;
     Ok(Plan {
-        expression,
-        reads_event: planner.reads_event,
+        expression: planned.expression,
+        reads_event: !planned.members_of.is_empty() || planned.wholes.contains(&EVENT),
     })
 }
 
-/// The path behind `event` or `header`, if the expression is nothing else. Empty: the whole of it.
-pub(super) fn path_of<'a>(root: &str, expression: &'a IdedExpr) -> Option<Vec<&'a str>> {
+/// An expression and which variables it reads.
+pub(in crate::routes) struct Planned {
+    pub(in crate::routes) expression: IdedExpr,
+    /// Roots that a path begins at.
+    pub(in crate::routes) members_of: Vec<&'static str>,
+    /// Variables that are read otherwise.
+    pub(in crate::routes) wholes: Vec<&'static str>,
+}
+
+/// # Errors
+/// A variable or a function that does not exist.
+pub(in crate::routes) fn plan_with(
+    vocabulary: &'static Vocabulary,
+    program: &Program,
+    declared: &Context<'_, '_>,
+) -> Result<Planned, Fault> {
+    let mut planner = Planner {
+        vocabulary,
+        program,
+        declared,
+        bound: Vec::new(),
+        members_of: Vec::new(),
+        wholes: Vec::new(),
+    };
+    let expression = planner.rewrite(program.expression().clone())?;
+    Ok(Planned {
+        expression,
+        members_of: planner.members_of,
+        wholes: planner.wholes,
+    })
+}
+
+/// The path behind a variable, if the expression is nothing else. Empty: the whole of it.
+pub(in crate::routes) fn path_of<'a>(root: &str, expression: &'a IdedExpr) -> Option<Vec<&'a str>> {
     let step = |operand: &'a IdedExpr, name: &'a str| {
         let mut path = path_of(root, operand)?;
         path.push(name);
@@ -67,25 +124,23 @@ pub(super) fn path_of<'a>(root: &str, expression: &'a IdedExpr) -> Option<Vec<&'
 }
 
 struct Planner<'p> {
+    vocabulary: &'static Vocabulary,
     program: &'p Program,
     /// Knows the functions and the types, and no variable.
     declared: &'p Context<'p, 'p>,
     /// Variables of the macros around.
     bound: Vec<String>,
-    reads_event: bool,
+    members_of: Vec<&'static str>,
+    wholes: Vec<&'static str>,
 }
 
 impl Planner<'_> {
     fn rewrite(&mut self, node: IdedExpr) -> Result<IdedExpr, Fault> {
         let id = node.id;
-        if let Some(path) = path_of(EVENT, &node) {
-            self.reads_event = true;
-            let path = path.join(".");
-            return Ok(if path.is_empty() {
-                node
-            } else {
-                event_field(id, path, false)
-            });
+        if let Some((root, path)) = self.path(&node).filter(|(_, path)| !path.is_empty()) {
+            let member = member(id, root, &path, false);
+            self.members_of.push(root.name);
+            return Ok(member);
         }
         let expr = match node.expr {
             Expr::Ident(name) => {
@@ -121,23 +176,37 @@ impl Planner<'_> {
         nodes.into_iter().map(|node| self.rewrite(node)).collect()
     }
 
-    fn variable(&self, id: u64, name: &str) -> Result<(), Fault> {
-        let known = name == HEADER || self.bound.iter().any(|bound| bound == name);
-        if known || self.declares(&ident(id, name)) {
+    /// The path of a root, if the expression is nothing else.
+    fn path<'a>(&self, node: &'a IdedExpr) -> Option<(&'static Root, Vec<&'a str>)> {
+        let mut roots = self.vocabulary.roots.iter();
+        roots.find_map(|root| Some((root, path_of(root.name, node)?)))
+    }
+
+    fn known(&self, name: &str) -> Option<&'static str> {
+        let roots = self.vocabulary.roots.iter().map(|root| root.name);
+        roots
+            .chain(self.vocabulary.others.iter().copied())
+            .find(|known| *known == name)
+    }
+
+    fn variable(&mut self, id: u64, name: &str) -> Result<(), Fault> {
+        if let Some(known) = self.known(name) {
+            self.wholes.push(known);
             return Ok(());
         }
-        Err(self.fault(
-            id,
-            format!("there is no variable `{name}`; a filter reads `event` and `header`"),
-        ))
+        if self.bound.iter().any(|bound| bound == name) || self.declares(&ident(id, name)) {
+            return Ok(());
+        }
+        let reads = self.vocabulary.reads;
+        Err(self.fault(id, format!("there is no variable `{name}`; {reads}")))
     }
 
     fn select(&mut self, id: u64, mut select: SelectExpr) -> Result<IdedExpr, Fault> {
-        if let Some(mut path) = path_of(EVENT, &select.operand) {
+        if let Some((root, mut path)) = self.path(&select.operand) {
             // `has(event.A.B)`; without `has` it is a path and has been taken care of.
             path.push(&select.field);
-            self.reads_event = true;
-            return Ok(event_field(id, path.join("."), true));
+            self.members_of.push(root.name);
+            return Ok(member(id, root, &path, true));
         }
         let node = IdedExpr {
             id,
@@ -156,9 +225,9 @@ impl Planner<'_> {
 
     fn call(&mut self, id: u64, mut call: CallExpr) -> Result<IdedExpr, Fault> {
         self.function(id, &call)?;
-        let whole =
-            |node: &IdedExpr| matches!(&node.expr, Expr::Ident(name) if name == EVENT || name == HEADER);
-        if [operators::EQUALS, operators::NOT_EQUALS].contains(&call.func_name.as_str())
+        let whole = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(name) if self.known(name).is_some());
+        if !self.vocabulary.is_comparable
+            && [operators::EQUALS, operators::NOT_EQUALS].contains(&call.func_name.as_str())
             && call.args.iter().any(whole)
         {
             return Err(self.fault(
@@ -175,9 +244,7 @@ impl Planner<'_> {
             None if ORDERINGS.contains(&call.func_name.as_str()) => call.args.iter().collect(),
             _ => Vec::new(),
         };
-        let fields = operands
-            .into_iter()
-            .filter(|operand| path_of(EVENT, operand).is_some());
+        let fields = operands.into_iter().filter(|operand| self.is_member(operand));
         let guards: Vec<_> = fields.map(|field| is_filled(id, field.clone())).collect();
         let node = IdedExpr {
             id,
@@ -186,6 +253,16 @@ impl Planner<'_> {
         Ok(guards.into_iter().rfold(node, |node, guard| {
             binary(id, operators::LOGICAL_AND, guard, node)
         }))
+    }
+
+    /// Of an operand that is rewritten: a root or a member of one, which may be null.
+    fn is_member(&self, operand: &IdedExpr) -> bool {
+        let mut roots = self.vocabulary.roots.iter();
+        roots.any(|root| {
+            [root.name, root.paths_of]
+                .iter()
+                .any(|name| path_of(name, operand).is_some())
+        })
     }
 
     /// Whether anything answers to the name; how many operands of which types it takes shows with the values.
@@ -219,11 +296,8 @@ impl Planner<'_> {
         let bound = self.bound.len();
         self.bound.extend(all.iter_var2.clone());
         self.bound.extend([all.iter_var.clone(), all.accu_var.clone()]);
-        if self.bound[bound..]
-            .iter()
-            .any(|name| name == EVENT || name == HEADER)
-        {
-            return Err(self.fault(id, "a macro's variable cannot be called `event` or `header`"));
+        if let Some(name) = self.bound[bound..].iter().find_map(|name| self.known(name)) {
+            return Err(self.fault(id, format!("a macro's variable cannot be called `{name}`")));
         }
         all.loop_cond = self.rewrite(all.loop_cond)?;
         all.loop_step = self.rewrite(all.loop_step)?;
@@ -258,12 +332,12 @@ fn literal(id: u64, text: &'static str) -> IdedExpr {
     }
 }
 
-fn event_field(id: u64, path: String, test: bool) -> IdedExpr {
+fn member(id: u64, root: &Root, path: &[&str], test: bool) -> IdedExpr {
     IdedExpr {
         id,
         expr: Expr::Select(SelectExpr {
-            operand: Box::new(ident(id, EVENT)),
-            field: path,
+            operand: Box::new(ident(id, root.paths_of)),
+            field: path.join(&root.separator.to_string()),
             test,
         }),
     }

@@ -15,7 +15,10 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::config::SalesforceConfig;
 use crate::error::{ErrorKind, Failure};
 use crate::proto::pub_sub_client::PubSubClient as Stub;
-use crate::proto::{FetchRequest, FetchResponse, SchemaInfo, SchemaRequest, TopicInfo, TopicRequest};
+use crate::proto::{
+    FetchRequest, FetchResponse, PublishRequest, PublishResponse, SchemaInfo, SchemaRequest, TopicInfo,
+    TopicRequest,
+};
 use crate::salesforce::auth::{Session, TokenSource};
 use crate::salesforce::error::{CallError, permission};
 
@@ -112,6 +115,20 @@ impl PubSubClient {
     ) -> Result<Streaming<FetchResponse>, Status> {
         let answer = self.stub.clone().subscribe(request(metadata, requests)).await?;
         Ok(answer.into_inner())
+    }
+
+    /// Publishes once, with no deadline of its own.
+    ///
+    /// # Errors
+    /// `Misconfigured`: a session that no header can carry; nothing is sent.
+    pub(super) fn publish_once(
+        &self,
+        session: &Session,
+        message: PublishRequest,
+    ) -> Result<impl Future<Output = Result<PublishResponse, Status>> + use<>, Failure> {
+        let mut stub = self.stub.clone();
+        let request = request(metadata(session)?, message);
+        Ok(async move { stub.publish(request).await.map(Response::into_inner) })
     }
 
     /// A unary call, within its deadline, once more with a new session if the first is refused.

@@ -1,4 +1,5 @@
-//! The Pub/Sub API as a client: calls (`client`) on one connection (`endpoint`), schemas by id (`schemas`), and subscriptions.
+//! The Pub/Sub API as a client: calls (`client`) on one connection (`endpoint`), schemas by id (`schemas`), events
+//! published (`publish`), and subscriptions.
 //!
 //! A [`Subscription`] is a task that reads one stream (`reader`) and three pure machines that decide for it:
 //! how many events to ask for (`credit`, within what all streams may have in hand together, `room`), where to go on after a break (`anchor`), and whether and when to
@@ -10,6 +11,9 @@ mod call_tests;
 mod client;
 mod credit;
 mod endpoint;
+mod publish;
+#[cfg(test)]
+mod publish_tests;
 mod reader;
 mod reopening;
 mod room;
@@ -22,5 +26,9 @@ mod tests;
 
 pub use anchor::Start;
 pub use client::PubSubClient;
+pub use publish::{
+    EVENT_BYTES_MAX, EVENT_ID_MAX, EventRefusal, EventRefusalKind, OutgoingEvent, PUBLISH_BYTES_MAX,
+    PUBLISH_EVENTS_MAX, PublishAnswer, PublishError, PublishOutcome, Published,
+};
 pub use schemas::SchemaCache;
 pub use subscribe::{Item, ReceivedEvent, StreamStatus, SubscribeOptions, Subscription};

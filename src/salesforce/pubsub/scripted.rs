@@ -40,6 +40,8 @@ pub(super) struct Calls {
     pub(super) schemas: Mutex<VecDeque<Result<String, Status>>>,
     pub(super) topics: Mutex<VecDeque<Result<TopicInfo, Status>>>,
     pub(super) schema_ids: Mutex<Vec<String>>,
+    pub(super) publishes: Mutex<VecDeque<Result<PublishResponse, Status>>>,
+    pub(super) published: Mutex<Vec<PublishRequest>>,
 }
 
 /// A stream that the client opened. Dropping it completes the stream cleanly.
@@ -204,8 +206,13 @@ impl PubSub for Scripted {
             .map(Response::new)
     }
 
-    async fn publish(&self, _: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+    async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
+        self.calls.published.lock().push(request.into_inner());
+        let answer = self.calls.publishes.lock().pop_front();
+        match answer {
+            Some(answer) => answer.map(Response::new),
+            None => std::future::pending().await,
+        }
     }
 
     async fn publish_stream(
