@@ -19,7 +19,7 @@ use crate::contracts::registry::Registry;
 use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Connection, Ownership, PositionStore, Topics};
 use crate::routes::state::RouteStatus;
-use crate::routes::to_kafka::Shared;
+use crate::routes::route::Shared;
 use crate::runtime::retry::RetryPolicy;
 use crate::runtime::shutdown::{Drain, Signals};
 use crate::runtime::task::{Task, spawn};

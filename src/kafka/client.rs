@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::error::{creation_failure, failure};
 use crate::config::KafkaConfig;
-use crate::error::Failure;
+use crate::error::{ErrorKind, Failure};
 
 /// The largest record and batch: an event of 1 MB whose every byte is escaped in JSON (six for one), and room
 /// for field names, nulls and headers. Topics that the bridge makes take as much.
@@ -78,6 +78,26 @@ impl Connection {
             client.fetch_metadata(None, deadline).map(drop).map_err(|error| {
                 let said = refusal(&client).unwrap_or(error);
                 failure(&said, &connection.config.bootstrap_servers)
+            })
+        })
+        .await
+    }
+
+    /// The cluster's own id: the same for as long as it lives, another one for a cluster made anew.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn cluster_id(&self) -> Result<String, Failure> {
+        let connection = self.clone();
+        blocking(move || {
+            let client = connection.lookup_client()?;
+            let id = client.client().fetch_cluster_id(CALL_TIMEOUT);
+            id.ok_or_else(|| {
+                let message = format!(
+                    "{}: no broker told the cluster's id",
+                    connection.config.bootstrap_servers
+                );
+                Failure::new(ErrorKind::Transient, message)
             })
         })
         .await

@@ -1,15 +1,16 @@
 //! Dead letters: what can never be delivered as it is, kept with the reason and with all that is known of it.
 //!
 //! From Salesforce: the key is the replay id in hex, the value the payload's bytes as received, the headers are
-//! the `ce_` ones that are known and those below.
+//! the `ce_` ones that are known and those below. From Kafka: key, value and headers of the record, and those below.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::cloud_event::{Header, header};
 use crate::error::ErrorKind;
-use crate::kafka::Record;
+use crate::kafka::{ConsumedRecord, Record};
 use crate::runtime::clock;
 
 /// Why, and where from.
@@ -35,24 +36,9 @@ pub fn from_salesforce(
     reason: &Reason,
 ) -> Record {
     let now_ms = clock::now_ms();
+    let source = format!("{salesforce_topic}@{}", String::from_utf8_lossy(replay_id_hex));
     let mut headers = ce_headers;
-    headers.extend([
-        header(
-            "sfbridge_error_kind",
-            Bytes::from_static(reason.kind.name().as_bytes()),
-        ),
-        header("sfbridge_error", Bytes::from(reason.error.clone())),
-        header("sfbridge_route", Bytes::copy_from_slice(route.as_bytes())),
-        header(
-            "sfbridge_source",
-            Bytes::from(format!(
-                "{salesforce_topic}@{}",
-                String::from_utf8_lossy(replay_id_hex)
-            )),
-        ),
-        header("sfbridge_failed_at", Bytes::from(clock::rfc3339_ms(now_ms))),
-        header("sfbridge_attempts", Bytes::from(reason.attempts.to_string())),
-    ]);
+    headers.extend(told(route, source, reason, now_ms));
     Record {
         topic: Arc::clone(dead_letter_topic),
         partition: None,
@@ -61,6 +47,106 @@ pub fn from_salesforce(
         headers,
         timestamp_ms: now_ms,
     }
+}
+
+/// The dead letter of one record of Kafka. What an earlier bridge told of it in headers of ours is replaced.
+pub fn from_kafka(
+    dead_letter_topic: &Arc<str>,
+    route: &str,
+    source: &ConsumedRecord,
+    reason: &Reason,
+) -> Record {
+    let now_ms = clock::now_ms();
+    let Source {
+        topic,
+        partition,
+        offset,
+        timestamp_ms,
+    } = Source::of(source);
+    let place = format!("{topic}[{partition}]@{offset}");
+    let kept = source.headers.iter().filter(|(name, _)| !is_ours(name));
+    let mut headers: Vec<Header> = kept
+        .map(|(name, value)| (Cow::Owned(name.clone()), value.clone().unwrap_or_default()))
+        .collect();
+    headers.extend(told(route, place, reason, now_ms));
+    if let Some(at) = timestamp_ms {
+        headers.push(header(SOURCE_TIMESTAMP, Bytes::from(at.to_string())));
+    }
+    Record {
+        topic: Arc::clone(dead_letter_topic),
+        partition: None,
+        key: source.key.clone(),
+        value: source.value.clone(),
+        headers,
+        timestamp_ms: now_ms,
+    }
+}
+
+/// Where a record comes from: of a dead letter that is sent again, where that one came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds since the epoch.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl Source {
+    pub fn of(record: &ConsumedRecord) -> Self {
+        Self::told_by(record).unwrap_or_else(|| Self {
+            topic: Arc::clone(&record.topic),
+            partition: record.partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+        })
+    }
+
+    /// What a dead letter's headers tell; None where they do not, or tell of Salesforce.
+    fn told_by(record: &ConsumedRecord) -> Option<Self> {
+        let text = |wanted: &str| {
+            let (_, value) = record.headers.iter().find(|(name, _)| name == wanted)?;
+            std::str::from_utf8(value.as_deref()?).ok()
+        };
+        let (place, offset) = text("sfbridge_source")?.rsplit_once('@')?;
+        let (topic, partition) = place.strip_suffix(']')?.rsplit_once('[')?;
+        Some(Self {
+            topic: topic.into(),
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok()?,
+            timestamp_ms: text(SOURCE_TIMESTAMP).and_then(|at| at.parse().ok()),
+        })
+    }
+}
+
+/// The timestamp of the record in its own topic, milliseconds since the epoch: a redrive keeps the event's id with it.
+pub const SOURCE_TIMESTAMP: &str = "sfbridge_source_timestamp";
+
+fn is_ours(header: &str) -> bool {
+    header == SOURCE_TIMESTAMP || TOLD.contains(&header)
+}
+
+const TOLD: [&str; 6] = [
+    "sfbridge_error_kind",
+    "sfbridge_error",
+    "sfbridge_route",
+    "sfbridge_source",
+    "sfbridge_failed_at",
+    "sfbridge_attempts",
+];
+
+/// The headers that say why, where from and when.
+fn told(route: &str, source: String, reason: &Reason, now_ms: i64) -> [Header; 6] {
+    let values = [
+        Bytes::from_static(reason.kind.name().as_bytes()),
+        Bytes::from(reason.error.clone()),
+        Bytes::copy_from_slice(route.as_bytes()),
+        Bytes::from(source),
+        Bytes::from(clock::rfc3339_ms(now_ms)),
+        Bytes::from(reason.attempts.to_string()),
+    ];
+    let mut names = TOLD.into_iter();
+    values.map(|value| header(names.next().unwrap_or_default(), value))
 }
 
 /// Counts dead letters in a row. The n-th is still stored, then the route halts: something is wrong with all.

@@ -44,6 +44,18 @@ pub struct GapReport {
     pub resumed_at: String,
     /// What was done: the policy's word.
     pub resolution: String,
+    /// Of a Kafka source alone: the partition, and the offsets of the first record that is missing and of the first
+    /// that is not.
+    #[serde(flatten)]
+    pub offsets: Option<LostRange>,
+}
+
+/// Where records of a Kafka source are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LostRange {
+    pub partition: i32,
+    pub from_offset: Option<i64>,
+    pub to_offset: Option<i64>,
 }
 
 impl GapReport {
@@ -58,6 +70,7 @@ impl GapReport {
             from_event_time: None,
             resumed_at: clock::rfc3339_ms(clock::now_ms()),
             resolution: resolution.to_owned(),
+            offsets: None,
         }
     }
 

@@ -30,6 +30,7 @@ labels! {
     CauseLabels { route, cause }
     StateLabels { route, state }
     SubjectLabels { route, subject }
+    PartitionLabels { route, topic, partition }
     Outcome { outcome }
     Limit { limit }
     Build { version }
@@ -59,6 +60,7 @@ pub struct Families {
     pub gaps: Family<KindLabels, Counter>,
     pub reconnects: Family<CauseLabels, Counter>,
     pub token_refreshes: Family<Outcome, Counter>,
+    pub consumer_lag: Family<PartitionLabels, IntGauge>,
     pub salesforce_limit_remaining: Family<Limit, IntGauge>,
     pub contract_versions: Family<SubjectLabels, IntGauge>,
 }
@@ -122,6 +124,10 @@ impl Metrics {
         let gaps = family!("gaps", "Known losses, by kind");
         let reconnects = family!("reconnects", "Streams opened again, by cause");
         let token_refreshes = family!("token_refreshes", "Logins at Salesforce, by outcome");
+        let consumer_lag = family!(
+            "consumer_lag",
+            "Records of a source partition that are not yet committed"
+        );
         let salesforce_limit_remaining =
             family!("salesforce_limit_remaining", "What is left of an org limit");
         let contract_versions = family!(
@@ -148,6 +154,7 @@ impl Metrics {
             gaps,
             reconnects,
             token_refreshes,
+            consumer_lag,
             salesforce_limit_remaining,
             contract_versions,
         }))

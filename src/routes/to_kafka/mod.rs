@@ -20,35 +20,17 @@ use tokio::time::Instant;
 
 use super::culprit::{CulpritSearch, Verdict};
 use super::dead_letter::PoisonCounter;
+use super::route::{RouteEnd, Shared};
 use super::state::RouteStatus;
-use crate::config::{DeadLetterConfig, RouteConfig, SubjectNaming, ToKafkaConfig};
-use crate::contracts::registry::Registry;
+use super::waits::{self, Interrupted, Pauses};
+use crate::config::{DeadLetterConfig, RouteConfig, ToKafkaConfig};
 use crate::error::{Action, ErrorKind, Failure, chain};
-use crate::kafka::{Connection, PositionStore, Refusal, Topics, WriteError};
-use crate::runtime::clock;
-use crate::runtime::retry::{Delays, RetryPolicy};
+use crate::kafka::{Refusal, WriteError};
 use crate::runtime::shutdown::StopSignal;
-use crate::salesforce::Salesforce;
-use crate::telemetry::metrics::Metrics;
 
 /// Fenced this often within [`FENCED_WITHIN`], the route is given up: somebody else insists on it.
 const FENCED_MAX: usize = 5;
 const FENCED_WITHIN: Duration = Duration::from_secs(60);
-
-/// What all routes of a bridge share.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    pub bridge: Arc<str>,
-    pub connection: Connection,
-    pub topics: Topics,
-    pub positions: Arc<PositionStore>,
-    pub salesforce: Salesforce,
-    /// Where one is configured.
-    pub registry: Option<Registry>,
-    /// How subjects are named there.
-    pub naming: SubjectNaming,
-    pub metrics: Metrics,
-}
 
 /// One Salesforce → Kafka route.
 #[derive(Debug)]
@@ -57,15 +39,6 @@ pub struct ToKafkaRoute {
     pub flow: ToKafkaConfig,
     pub status: Arc<RouteStatus>,
     pub shared: Shared,
-}
-
-/// How a route ended.
-#[derive(Debug)]
-pub enum RouteEnd {
-    /// It was asked to stop, and did so with nothing open.
-    Stopped,
-    /// A person must act.
-    Halted,
 }
 
 /// How a run ended.
@@ -163,7 +136,7 @@ impl ToKafkaRoute {
                 }
                 _ => return self.halt(&chain(&failure), failure.remedy.as_deref()),
             };
-            self.wait(&failure, pause);
+            waits::show(&self.status, &failure, pause);
             if !stop.sleep(pause).await {
                 return RouteEnd::Stopped;
             }
@@ -177,21 +150,8 @@ impl ToKafkaRoute {
             .load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Shows that the route waits, why, and until when it does.
-    fn wait(&self, failure: &Failure, pause: Duration) {
-        let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
-        tracing::warn!(route = %self.config.name, kind = failure.kind.name(), error = %chain(failure), pause_ms = pause.as_millis(), "waiting");
-        self.status
-            .waiting(&chain(failure), failure.remedy.as_deref(), Some(until_ms));
-    }
-
     fn halt(&self, why: &str, remedy: Option<&str>) -> RouteEnd {
-        let restart = || {
-            let route = &self.config.name;
-            format!("mend the cause, then restart the route: POST /api/routes/{route}/restart")
-        };
-        self.status
-            .halted(why, Some(&remedy.map_or_else(restart, str::to_owned)));
+        waits::halt(&self.status, why, remedy);
         RouteEnd::Halted
     }
 
@@ -221,60 +181,23 @@ impl ToKafkaRoute {
     }
 }
 
-/// The two rows of pauses: for what passes, and for limits.
-struct Pauses {
-    transient: Delays,
-    throttled: Delays,
-}
-
-impl Pauses {
-    fn new() -> Self {
-        Self {
-            transient: RetryPolicy::TRANSIENT.delays(),
-            throttled: RetryPolicy::THROTTLED.delays(),
-        }
-    }
-
-    fn reset(&mut self) {
-        self.transient.reset();
-        self.throttled.reset();
-    }
-}
-
-/// Tries an operation until it succeeds, fails for good, or the route is stopped. Its waits are shown, and
-/// when they are over what was shown before.
+/// Tries an operation until it succeeds, fails for good, or the route is stopped.
 async fn until_done<T, F>(
     route: &ToKafkaRoute,
     stop: &mut StopSignal,
-    mut operation: impl FnMut() -> F,
+    operation: impl FnMut() -> F,
 ) -> Result<T, RunEnd>
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let mut pauses = Pauses::new();
-    let mut before = None;
-    loop {
-        let failure = tokio::select! {
-            () = stop.stopped() => return Err(RunEnd::Stopped),
-            result = operation() => match result {
-                Ok(value) => {
-                    if let Some(before) = before {
-                        route.status.waited(before);
-                    }
-                    return Ok(value);
-                }
-                Err(failure) => failure,
-            },
-        };
-        let pause = match failure.action() {
-            Action::Retry | Action::Refresh => pauses.transient.next(failure.retry_after),
-            Action::Wait => pauses.throttled.next(failure.retry_after),
-            _ => return Err(RunEnd::Failed(failure)),
-        };
-        before.get_or_insert_with(|| route.status.state());
-        route.wait(&failure, pause);
-        if !stop.sleep(pause).await {
-            return Err(RunEnd::Stopped);
+    Ok(waits::until_done(&route.status, stop.stopped(), operation).await?)
+}
+
+impl From<Interrupted> for RunEnd {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Stopped => Self::Stopped,
+            Interrupted::Failed(failure) => Self::Failed(failure),
         }
     }
 }

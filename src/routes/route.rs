@@ -1,0 +1,33 @@
+//! What a route is given, and how it ends, whichever way it goes.
+
+use std::sync::Arc;
+
+use crate::config::SubjectNaming;
+use crate::contracts::registry::Registry;
+use crate::kafka::{Connection, PositionStore, Topics};
+use crate::salesforce::Salesforce;
+use crate::telemetry::metrics::Metrics;
+
+/// What all routes of a bridge share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    pub bridge: Arc<str>,
+    pub connection: Connection,
+    pub topics: Topics,
+    pub positions: Arc<PositionStore>,
+    pub salesforce: Salesforce,
+    /// Where one is configured.
+    pub registry: Option<Registry>,
+    /// How subjects are named there.
+    pub naming: SubjectNaming,
+    pub metrics: Metrics,
+}
+
+/// How a route ended.
+#[derive(Debug)]
+pub enum RouteEnd {
+    /// It was asked to stop, and did so with nothing open.
+    Stopped,
+    /// A person must act.
+    Halted,
+}

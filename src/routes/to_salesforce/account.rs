@@ -1,0 +1,114 @@
+//! What a worker tells the outside: counters and metrics, at the moments they change.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::worker::Worker;
+use crate::error::ErrorKind;
+use crate::kafka::ConsumedRecord;
+use crate::routes::gap::GapKind;
+use crate::runtime::clock;
+use crate::telemetry::metrics::{KindLabels, OutcomeLabels, PartitionLabels, RouteLabel};
+
+impl Worker {
+    pub(super) fn received(&self, records: &[ConsumedRecord]) {
+        if records.is_empty() {
+            return;
+        }
+        let count = records.len() as u64;
+        let status = &self.parts.route.status;
+        status.counters.events_received.fetch_add(count, Ordering::Relaxed);
+        status.counters.in_hand.fetch_add(count, Ordering::Relaxed);
+        let labels = KindLabels {
+            route: Arc::clone(&status.name),
+            kind: "record".into(),
+        };
+        let metrics = &self.parts.route.shared.metrics;
+        metrics.events_received.get_or_create(&labels).inc_by(count);
+    }
+
+    pub(super) fn filtered(&self) {
+        let counters = &self.parts.route.status.counters;
+        counters.filtered.fetch_add(1, Ordering::Relaxed);
+        counters.in_hand.fetch_sub(1, Ordering::Relaxed);
+        self.count_outcome("filtered", 1);
+    }
+
+    pub(super) fn dead_lettered(&self, count: u64) {
+        let status = &self.parts.route.status;
+        status.counters.dead_letters.fetch_add(count, Ordering::Relaxed);
+        status.counters.in_hand.fetch_sub(count, Ordering::Relaxed);
+        self.count_outcome("dead_letter", count);
+        let labels = KindLabels {
+            route: Arc::clone(&status.name),
+            kind: ErrorKind::Poison.name().into(),
+        };
+        let metrics = &self.parts.route.shared.metrics;
+        metrics.dead_letters.get_or_create(&labels).inc_by(count);
+    }
+
+    /// A record is in Salesforce.
+    pub(super) fn account(&self, record: &ConsumedRecord) {
+        let route = &self.parts.route;
+        let counters = &route.status.counters;
+        counters.records_written.fetch_add(1, Ordering::Relaxed);
+        counters.in_hand.fetch_sub(1, Ordering::Relaxed);
+        self.count_outcome("written", 1);
+        let label = RouteLabel {
+            route: Arc::clone(&route.status.name),
+        };
+        let metrics = &route.shared.metrics;
+        let bytes = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
+        metrics.bytes.get_or_create(&label).inc_by(bytes);
+        if let Some(at_ms) = record.timestamp_ms {
+            #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
+            let seconds = (clock::now_ms() - at_ms).max(0) as f64 / 1000.0;
+            metrics.end_to_end_seconds.get_or_create(&label).observe(seconds);
+        }
+    }
+
+    pub(super) fn count_gap(&self, kind: GapKind) {
+        let status = &self.parts.route.status;
+        status.counters.gaps.fetch_add(1, Ordering::Relaxed);
+        let labels = KindLabels {
+            route: Arc::clone(&status.name),
+            kind: kind.name().into(),
+        };
+        let metrics = &self.parts.route.shared.metrics;
+        metrics.gaps.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn show_lag(&self, lag: Option<i64>) {
+        if let Some(lag) = lag {
+            let metrics = &self.parts.route.shared.metrics;
+            metrics.consumer_lag.get_or_create(&self.lag_labels()).set(lag);
+        }
+    }
+
+    /// The partition is another instance's now: its lag is not ours to tell, and what was in hand is given up.
+    pub(super) fn left(&mut self) {
+        let metrics = &self.parts.route.shared.metrics;
+        metrics.consumer_lag.remove(&self.lag_labels());
+        let in_hand = self.window.open() as u64;
+        let counters = &self.parts.route.status.counters;
+        counters.in_hand.fetch_sub(in_hand, Ordering::Relaxed);
+        self.parts.board.left(&self.place);
+    }
+
+    fn lag_labels(&self) -> PartitionLabels {
+        PartitionLabels {
+            route: Arc::clone(&self.parts.route.status.name),
+            topic: Arc::clone(&self.place.0),
+            partition: self.place.1.to_string().into(),
+        }
+    }
+
+    fn count_outcome(&self, outcome: &str, count: u64) {
+        let labels = OutcomeLabels {
+            route: Arc::clone(&self.parts.route.status.name),
+            outcome: outcome.into(),
+        };
+        let metrics = &self.parts.route.shared.metrics;
+        metrics.records_written.get_or_create(&labels).inc_by(count);
+    }
+}

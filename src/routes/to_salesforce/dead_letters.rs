@@ -1,0 +1,98 @@
+//! Where a route's records go that Salesforce will never take, and the reports of what the group lost.
+//!
+//! What is handed in is stored when this returns: only then may an offset move past it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use crate::error::{ErrorKind, Failure};
+use crate::kafka::{ConsumedRecord, LostOffsets, Record, RouteProducer, Timing, WriteError};
+use crate::routes::cloud_event::header;
+use crate::routes::dead_letter::{self, Reason};
+use crate::routes::gap::{self, GapKind, GapReport, LostRange};
+use crate::routes::route::Shared;
+use crate::runtime::clock;
+
+/// The producer of one route's own records. Made when first needed: most routes have no dead letters.
+#[derive(Debug)]
+pub(super) struct DeadLetters {
+    route: Arc<str>,
+    topic: Arc<str>,
+    shared: Shared,
+    producer: Mutex<Option<RouteProducer>>,
+}
+
+impl DeadLetters {
+    pub(super) fn new(route: Arc<str>, topic: &str, shared: Shared) -> Self {
+        Self {
+            route,
+            topic: topic.into(),
+            shared,
+            producer: Mutex::default(),
+        }
+    }
+
+    /// Stores dead letters in the order given.
+    ///
+    /// # Errors
+    /// When Kafka does not take them: none counts as stored, some may be.
+    pub(super) async fn store(&self, dead: &[(&ConsumedRecord, &Reason)]) -> Result<(), Failure> {
+        self.shared.topics.ensure_dead_letter(&self.topic).await?;
+        let records = dead
+            .iter()
+            .map(|(record, reason)| dead_letter::from_kafka(&self.topic, &self.route, record, reason))
+            .collect();
+        self.write(records).await
+    }
+
+    /// Reports what the group lost.
+    ///
+    /// # Errors
+    /// When Kafka does not take the report.
+    pub(super) async fn report(&self, lost: &LostOffsets, resolution: &str) -> Result<(), Failure> {
+        let topic = gap::topic(&self.shared.bridge);
+        self.shared.topics.ensure_gaps(&topic).await?;
+        let mut report = GapReport::new(&self.route, &lost.topic, GapKind::LostPosition, resolution);
+        report.offsets = Some(LostRange {
+            partition: lost.partition,
+            from_offset: lost.from_offset,
+            to_offset: Some(lost.to_offset),
+        });
+        self.write(vec![Record {
+            topic: topic.into(),
+            partition: None,
+            key: Some(Bytes::copy_from_slice(self.route.as_bytes())),
+            value: Some(Bytes::from(report.to_json())),
+            headers: vec![header("content-type", Bytes::from_static(b"application/json"))],
+            timestamp_ms: clock::now_ms(),
+        }])
+        .await
+    }
+
+    async fn write(&self, mut records: Vec<Record>) -> Result<(), Failure> {
+        let Some(last) = records.pop() else { return Ok(()) };
+        let mut slot = self.producer.lock().await;
+        let mut producer = match slot.take() {
+            Some(producer) => producer,
+            None => RouteProducer::idempotent(&self.shared.connection, Timing::DEFAULT).await?,
+        };
+        match producer.write(records, last).await {
+            Ok(_) => {
+                *slot = Some(producer);
+                Ok(())
+            }
+            Err(WriteError::Refused(refusal)) => {
+                *slot = Some(producer);
+                let message = format!("topic {} refuses a record: {}", refusal.topic, refusal.reason);
+                let remedy = format!("raise max.message.bytes of {}, then restart the route", refusal.topic);
+                Err(Failure::new(ErrorKind::Denied, message).remedy(remedy))
+            }
+            Err(WriteError::Aborted(failure) | WriteError::Lost(failure)) => {
+                self.shared.topics.forget(&self.topic);
+                Err(failure)
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Kafka → Salesforce: the life of one route.
+//!
+//! ```text
+//!  GroupConsumer ─▶ a Worker for each partition: decode · filter · map ─▶ Window ─▶ request ─▶ verdicts
+//!                        ▲ commit  ◀──────────── done, or stored as a dead letter ◀──────────────┘
+//! ```
+//!
+//! * **In**: the partitions that the route's consumer group gives this instance.
+//! * **Out**: published events, written records; dead letters with the reason; the group's offsets.
+//! * At least once, in order within a partition: one request of a partition is under way at a time. An offset is
+//!   committed once Salesforce has answered for every record before it, or its dead letter is stored.
+//! * A route is a row of **runs**; each prepares what it writes to (the event's schema, the object's fields) and joins
+//!   the group. What ends one worker for good ends the run, and the policy table decides what follows.
+
+mod account;
+mod board;
+mod dead_letters;
+mod outcome;
+mod publish;
+mod run;
+mod target;
+mod window;
+mod worker;
+mod write;
+
+use std::sync::Arc;
+
+use super::dead_letter::PoisonCounter;
+use super::route::{RouteEnd, Shared};
+use super::state::RouteStatus;
+use super::waits::{self, Interrupted, Pauses};
+use crate::config::{DeadLetterConfig, RouteConfig, ToSalesforceConfig};
+use crate::error::{Failure, chain};
+use crate::runtime::shutdown::StopSignal;
+
+/// One Kafka → Salesforce route.
+#[derive(Debug)]
+pub struct ToSalesforceRoute {
+    pub config: RouteConfig,
+    pub flow: ToSalesforceConfig,
+    pub status: Arc<RouteStatus>,
+    pub shared: Shared,
+    /// `bridge.instance`
+    pub instance: String,
+    /// Topics that a `^regex` never matches: what this configuration writes to.
+    pub except: Vec<String>,
+    /// `salesforce.api_reserve`, percent.
+    pub api_reserve_percent: f64,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+enum RunEnd {
+    Stopped,
+    Failed(Failure),
+    /// As many dead letters in a row as the configuration allows; the last one is stored.
+    TooManyDeadLetters,
+}
+
+impl From<Interrupted> for RunEnd {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Stopped => Self::Stopped,
+            Interrupted::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+impl From<Failure> for RunEnd {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl ToSalesforceRoute {
+    /// Runs the route until it is stopped or halts.
+    pub async fn run(self, mut stop: StopSignal) -> RouteEnd {
+        let route = Arc::new(self);
+        let poison = Arc::new(parking_lot::Mutex::new(PoisonCounter::new(
+            route.config.dead_letter.max_consecutive,
+        )));
+        let mut pauses = Pauses::new();
+        loop {
+            let before = route.progress();
+            let end = Self::one_run(&route, &poison, &mut stop).await;
+            if route.progress() > before {
+                pauses.reset();
+            }
+            let failure = match end {
+                RunEnd::Stopped => return RouteEnd::Stopped,
+                RunEnd::TooManyDeadLetters => return route.halt_poisoned(),
+                RunEnd::Failed(failure) => failure,
+            };
+            let Some(pause) = pauses.after(&failure) else {
+                waits::halt(&route.status, &chain(&failure), failure.remedy.as_deref());
+                return RouteEnd::Halted;
+            };
+            waits::show(&route.status, &failure, pause);
+            if !stop.sleep(pause).await {
+                return RouteEnd::Stopped;
+            }
+        }
+    }
+
+    fn progress(&self) -> u64 {
+        self.status
+            .counters
+            .commits
+            .load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn halt_poisoned(&self) -> RouteEnd {
+        let DeadLetterConfig {
+            topic,
+            max_consecutive: max,
+        } = &self.config.dead_letter;
+        let route = &self.config.name;
+        waits::halt(
+            &self.status,
+            &format!("{max} records in a row became dead letters"),
+            Some(&format!(
+                "see the reasons with `sfbridge dead-letters list --route {route}` (or header sfbridge_error in topic {topic}), mend the cause, then restart the route; `sfbridge dead-letters redrive --route {route}` sends them again"
+            )),
+        );
+        RouteEnd::Halted
+    }
+}

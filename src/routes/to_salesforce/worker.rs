@@ -1,0 +1,435 @@
+//! One partition: takes records, sends them, commits what is finished. Decisions are in `window` and `outcome`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ToSalesforceRoute;
+use super::board::{Board, Place};
+use super::dead_letters::DeadLetters;
+use super::target::{self, Entry, Outgoing, Target};
+use super::window::{Kind, Next, Window};
+use crate::config::LostPositionPolicy;
+use crate::error::{ErrorKind, Failure};
+use crate::kafka::{ConsumedRecord, PartitionStream};
+use crate::routes::dead_letter::{PoisonCounter, Reason};
+use crate::routes::gap::GapKind;
+use crate::routes::mapping::{DecodeError, Incoming, Program, Refusal, Source};
+use crate::routes::waits::{self, Interrupted, Pauses};
+use crate::runtime::clock;
+use crate::runtime::shutdown::StopSignal;
+use crate::salesforce::rest::ApiBudget;
+
+/// What all workers of a run share.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) route: Arc<ToSalesforceRoute>,
+    pub(super) source: Source,
+    pub(super) program: Arc<Program>,
+    target: parking_lot::Mutex<Arc<Target>>,
+    pub(super) dead_letters: DeadLetters,
+    pub(super) poison: Arc<parking_lot::Mutex<PoisonCounter>>,
+    pub(super) board: Board,
+}
+
+impl Parts {
+    pub(super) fn new(
+        route: &Arc<ToSalesforceRoute>,
+        source: Source,
+        program: Arc<Program>,
+        target: Target,
+        poison: &Arc<parking_lot::Mutex<PoisonCounter>>,
+    ) -> Self {
+        let status = &route.status;
+        let topic = &route.config.dead_letter.topic;
+        Self {
+            source,
+            program,
+            target: parking_lot::Mutex::new(Arc::new(target)),
+            dead_letters: DeadLetters::new(Arc::clone(&status.name), topic, route.shared.clone()),
+            poison: Arc::clone(poison),
+            board: Board::new(Arc::clone(status)),
+            route: Arc::clone(route),
+        }
+    }
+
+    pub(super) fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.target.lock())
+    }
+}
+
+/// How a worker ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The partition was taken away, or the route is to stop: nothing is under way.
+    Over,
+    Failed(Failure),
+    TooManyDeadLetters,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Interrupted> for End {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Stopped => Self::Over,
+            Interrupted::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// A record in the window: what it came as, and what goes out for it.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) record: ConsumedRecord,
+    pub(super) send: Outgoing,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) parts: Arc<Parts>,
+    pub(super) place: Place,
+    stream: PartitionStream,
+    stop: StopSignal,
+    pub(super) window: Window<Work>,
+    /// Of the target that the window's records were made for.
+    target: Arc<Target>,
+    /// The target was loaded again and nothing has been delivered since: another refusal of its schema is final.
+    pub(super) is_target_fresh: bool,
+    pub(super) pauses: Pauses,
+    pub(super) budget: ApiBudget,
+    committed: Option<i64>,
+}
+
+impl Worker {
+    pub(super) fn new(parts: &Arc<Parts>, stream: PartitionStream, stop: StopSignal) -> Self {
+        Self {
+            place: (Arc::clone(stream.topic()), stream.partition()),
+            window: Window::new(target::rules(&parts.route.flow)),
+            target: parts.target(),
+            budget: ApiBudget::new(parts.route.api_reserve_percent),
+            parts: Arc::clone(parts),
+            stream,
+            stop,
+            is_target_fresh: false,
+            pauses: Pauses::new(),
+            committed: None,
+        }
+    }
+
+    /// Works until the partition is taken away, the route stops, or a failure ends it.
+    pub(super) async fn run(mut self) -> End {
+        let end = match self.work().await {
+            Ok(()) => End::Over,
+            Err(end) => end,
+        };
+        self.commit();
+        self.left();
+        end
+    }
+
+    async fn work(&mut self) -> Result<(), End> {
+        self.report_loss().await?;
+        loop {
+            if self.is_over() {
+                return Ok(());
+            }
+            self.fill().await?;
+            self.commit();
+            match self.window.next(Instant::now()) {
+                Next::Send(places) => self.send(&places).await?,
+                Next::Wait(until) if self.window.has_room() => {
+                    tokio::select! {
+                        record = self.stream.next() => match record {
+                            Some(record) => self.enter(vec![record]).await?,
+                            None => return Ok(()),
+                        },
+                        () = tokio::time::sleep_until(until) => {}
+                        () = self.stop.stopped() => return Ok(()),
+                    }
+                }
+                Next::Wait(until) => self.pause_until(until).await,
+                Next::Empty => {
+                    self.parts.board.is_quiet(&self.place);
+                    tokio::select! {
+                        record = self.stream.next() => match record {
+                            Some(record) => self.enter(vec![record]).await?,
+                            None => return Ok(()),
+                        },
+                        () = self.stop.stopped() => return Ok(()),
+                    }
+                }
+            }
+            self.window.shrink();
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.stop.is_stopped() || self.stream.is_revoked()
+    }
+
+    /// Resolves when the worker is to stop.
+    fn over(&self) -> impl Future<Output = ()> + use<'_> {
+        let mut stop = self.stop.clone();
+        async move {
+            tokio::select! {
+                () = stop.stopped() => {}
+                () = self.stream.revoked() => {}
+            }
+        }
+    }
+
+    pub(super) async fn pause_until(&self, until: Instant) {
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            () = self.over() => {}
+        }
+    }
+
+    /// Shows a failure and waits as the policy table says.
+    ///
+    /// # Errors
+    /// A failure that waiting does not mend.
+    pub(super) async fn wait_after(&mut self, failure: Failure) -> Result<(), End> {
+        let Some(pause) = self.pauses.after(&failure) else {
+            return Err(failure.into());
+        };
+        self.wait(&failure, pause).await;
+        Ok(())
+    }
+
+    pub(super) async fn wait(&self, failure: &Failure, pause: Duration) {
+        let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
+        self.parts.board.waits(&self.place, failure, until_ms);
+        self.pause_until(Instant::now() + pause).await;
+    }
+
+    /// What was lost before the partition's first record is told before anything of it is taken.
+    async fn report_loss(&mut self) -> Result<(), End> {
+        let Some(lost) = self.stream.lost().cloned() else {
+            return Ok(());
+        };
+        let parts = &self.parts;
+        let policy = match parts.route.flow.from.on_lost_position {
+            LostPositionPolicy::Earliest => "earliest",
+            LostPositionPolicy::Latest => "latest",
+            LostPositionPolicy::Halt => "halt",
+        };
+        let report = || parts.dead_letters.report(&lost, policy);
+        waits::until_done(&parts.route.status, self.over(), report).await?;
+        tracing::error!(topic = %lost.topic, partition = lost.partition, from = lost.from_offset, to = lost.to_offset, "position lost: {}", lost.reason.text());
+        self.count_gap(GapKind::LostPosition);
+        self.stream.commit(lost.to_offset);
+        Ok(())
+    }
+
+    /// Takes what is there, as far as a request has room.
+    async fn fill(&mut self) -> Result<(), End> {
+        let mut records = Vec::new();
+        let (mut bytes, most) = (0, target::rules(&self.parts.route.flow));
+        while self.window.has_room()
+            && self.window.open() + records.len() < most.records_max
+            && bytes < most.bytes_max
+        {
+            let Some(record) = self.stream.try_next() else { break };
+            bytes += record.bytes();
+            records.push(record);
+        }
+        self.enter(records).await
+    }
+
+    /// Decodes, filters and maps records, and puts them into the window. What can never be sent is stored as a dead
+    /// letter before this returns.
+    async fn enter(&mut self, records: Vec<ConsumedRecord>) -> Result<(), End> {
+        let mut dead = Vec::new();
+        self.received(&records);
+        for record in records {
+            let offset = record.offset;
+            match self.entry(&record).await? {
+                Ok(Some(entry)) => {
+                    let Entry {
+                        kind,
+                        key,
+                        bytes,
+                        send,
+                    } = entry;
+                    let bytes_held = bytes.max(record.bytes());
+                    let work = Work { record, send };
+                    self.window.push(offset, kind, key, bytes_held, work);
+                }
+                Ok(None) => {
+                    self.window.pass(offset);
+                    self.filtered();
+                }
+                Err(refusal) => {
+                    self.window.pass(offset);
+                    dead.push((record, poison(refusal.reason, 1)));
+                }
+            }
+        }
+        self.bury(&dead).await
+    }
+
+    /// What goes out for a record: nothing where the filter or the mapping says so.
+    async fn entry(&self, record: &ConsumedRecord) -> Result<Result<Option<Entry>, Refusal>, End> {
+        let headers: Vec<(&str, Option<&[u8]>)> = record
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect();
+        let incoming = Incoming {
+            topic: &record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &headers,
+        };
+        let source = &self.parts.source;
+        let decode = || async {
+            match source.decode(&incoming).await {
+                Ok(decoded) => Ok(Ok(decoded)),
+                Err(DecodeError::Poison(refusal)) => Ok(Err(refusal)),
+                Err(DecodeError::Failure(failure)) => Err(failure),
+            }
+        };
+        let decoded = match waits::until_done(&self.parts.route.status, self.over(), decode).await? {
+            Ok(decoded) => decoded,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let entry = self.parts.program.keeps(&decoded).and_then(|keeps| {
+            if keeps {
+                self.target.entry(record, &decoded, clock::now_ms())
+            } else {
+                Ok(None)
+            }
+        });
+        Ok(entry)
+    }
+
+    /// Stores dead letters, for as long as it takes.
+    pub(super) async fn bury(&self, dead: &[(ConsumedRecord, Reason)]) -> Result<(), End> {
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let letters: Vec<_> = dead.iter().map(|(record, reason)| (record, reason)).collect();
+        let store = || self.parts.dead_letters.store(&letters);
+        waits::until_done(&self.parts.route.status, self.over(), store).await?;
+        for (record, _) in dead {
+            tracing::warn!(topic = %record.topic, partition = record.partition, offset = record.offset, "dead letter");
+        }
+        self.dead_lettered(dead.len() as u64);
+        let halts = {
+            let mut poison = self.parts.poison.lock();
+            dead.iter().fold(false, |halts, _| poison.dead_lettered() || halts)
+        };
+        if halts { Err(End::TooManyDeadLetters) } else { Ok(()) }
+    }
+
+    async fn send(&mut self, places: &[usize]) -> Result<(), End> {
+        let kind = places
+            .first()
+            .and_then(|place| self.window.item(*place))
+            .map(|item| item.content.kind());
+        match kind {
+            Some(Kind::Publish) => self.publish(places).await,
+            Some(Kind::Write) => self.write(places).await,
+            Some(Kind::Delete) => self.delete(places).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Salesforce shows another schema: the target is loaded again and everything in the window made anew for it.
+    pub(super) async fn renew(&mut self) -> Result<(), End> {
+        let parts = Arc::clone(&self.parts);
+        let route = &parts.route;
+        let stale = Arc::clone(&self.target);
+        let current = parts.target();
+        if Arc::ptr_eq(&current, &stale) {
+            let load = || Target::load(&route.flow, &parts.program, &route.shared);
+            let loaded = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
+            *parts.target.lock() = Arc::clone(&loaded);
+            self.target = loaded;
+        } else {
+            self.target = current;
+        }
+        self.is_target_fresh = true;
+        let mut dead = Vec::new();
+        for place in self.window.places() {
+            let Some(record) = self.window.item(place).map(|item| item.content.record.clone()) else {
+                continue;
+            };
+            match self.entry(&record).await? {
+                Ok(Some(entry)) => {
+                    if let Some(item) = self.window.item(place) {
+                        item.content.send = entry.send;
+                    }
+                }
+                Ok(None) => {
+                    self.window.finish(place);
+                    self.filtered();
+                }
+                Err(refusal) => {
+                    self.window.finish(place);
+                    dead.push((record, poison(refusal.reason, 1)));
+                }
+            }
+        }
+        self.bury(&dead).await
+    }
+
+    /// Records are in Salesforce.
+    pub(super) fn delivered(&mut self, places: &[usize]) {
+        self.pauses.reset();
+        self.is_target_fresh = false;
+        self.parts.board.flows(&self.place);
+        for place in places {
+            if let Some(item) = self.window.finish(*place) {
+                self.account(&item.content.record);
+                self.parts.poison.lock().delivered();
+            }
+        }
+    }
+
+    /// Tells Kafka how far everything is finished.
+    fn commit(&mut self) {
+        let Some(offset) = self.window.committable() else { return };
+        if self.committed != Some(offset) {
+            self.committed = Some(offset);
+            self.stream.commit(offset);
+            self.parts
+                .route
+                .status
+                .counters
+                .commits
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        self.show_lag(self.stream.lag());
+    }
+}
+
+impl Work {
+    const fn kind(&self) -> Kind {
+        match self.send {
+            Outgoing::Event(_) => Kind::Publish,
+            Outgoing::Record(_) => Kind::Write,
+            Outgoing::Delete(_) => Kind::Delete,
+        }
+    }
+}
+
+/// Why a record is a dead letter.
+pub(super) fn poison(error: String, attempts: u32) -> Reason {
+    Reason {
+        kind: ErrorKind::Poison,
+        error,
+        attempts,
+    }
+}

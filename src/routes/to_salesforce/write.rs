@@ -1,0 +1,221 @@
+//! Writing and deleting a request's records, and what their verdicts mean.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::outcome::{self, Outcome};
+use super::target::{self, Outgoing};
+use super::worker::{End, Worker, poison};
+use crate::config::{Operation, SalesforceTarget};
+use crate::error::{ErrorKind, Failure};
+use crate::routes::mapping::Victim;
+use crate::salesforce::rest::{BudgetAction, RowRefusal, RowVerdict, WriteError, WriteOutcome, row_action};
+
+/// A request whose answer is lost may still be under way. Salesforce ends a transaction's own work after ten seconds
+/// of CPU; twice that is waited for before a later version of the same record goes.
+const IN_DOUBT_FOR: Duration = Duration::from_secs(20);
+
+impl Worker {
+    pub(super) async fn write(&mut self, places: &[usize]) -> Result<(), End> {
+        if !self.has_budget().await? {
+            return Ok(());
+        }
+        let records: Vec<Box<RawValue>> = places
+            .iter()
+            .filter_map(|place| match &self.window.item(*place)?.content.send {
+                Outgoing::Record(body) => Some(body.clone()),
+                _ => None,
+            })
+            .collect();
+        let parts = Arc::clone(&self.parts);
+        let target = target::write_target(&parts.route.flow);
+        match parts.route.shared.salesforce.rest.write(&target, &records).await {
+            Ok(verdicts) => self.settle(places, verdicts, target.operation).await,
+            Err(error) => self.failed(places, error).await,
+        }
+    }
+
+    /// Deletes by id; where records are named by an external id, their ids are looked up first. What is not there is
+    /// deleted already.
+    pub(super) async fn delete(&mut self, places: &[usize]) -> Result<(), End> {
+        if !self.has_budget().await? {
+            return Ok(());
+        }
+        let parts = Arc::clone(&self.parts);
+        let rest = &parts.route.shared.salesforce.rest;
+        let SalesforceTarget::Object {
+            sobject,
+            external_id,
+            ..
+        } = &parts.route.flow.to
+        else {
+            return Ok(());
+        };
+        let named: Vec<String> = places
+            .iter()
+            .filter_map(|place| match self.victim(*place)? {
+                Victim::ExternalId(id) => Some(id.as_sent().to_owned()),
+                Victim::RecordId(_) => None,
+            })
+            .collect();
+        let field = external_id.as_deref().unwrap_or("Id");
+        let found = if named.is_empty() {
+            HashMap::new()
+        } else {
+            match rest.ids_by_external_id(sobject, field, &named).await {
+                Ok(found) => found,
+                Err(failure) => return self.wait_after(failure).await,
+            }
+        };
+        let (mut gone, mut going, mut ids, mut ambiguous) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for place in places {
+            let id = match self.victim(*place) {
+                Some(Victim::RecordId(id)) => Some(id.as_sent().to_owned()),
+                Some(Victim::ExternalId(id)) => match found.get(id.compare_key()).map(Vec::as_slice) {
+                    None | Some([]) => None,
+                    Some([id]) => Some(id.clone()),
+                    Some(_) => {
+                        ambiguous.push(*place);
+                        continue;
+                    }
+                },
+                None => None,
+            };
+            match id {
+                Some(id) => {
+                    going.push(*place);
+                    ids.push(id);
+                }
+                None => gone.push(*place),
+            }
+        }
+        if !gone.is_empty() {
+            self.delivered(&gone);
+        }
+        let mut dead = Vec::new();
+        for place in ambiguous {
+            if let Some(item) = self.window.finish(place) {
+                let reason = format!("{sobject}: several records have this {field}: none is deleted");
+                dead.push((item.content.record, poison(reason, item.tries + 1)));
+            }
+        }
+        self.bury(&dead).await?;
+        match rest.delete(sobject, &ids).await {
+            Ok(verdicts) => self.settle(&going, verdicts, Operation::Delete).await,
+            Err(error) => self.failed(&going, error).await,
+        }
+    }
+
+    fn victim(&mut self, place: usize) -> Option<&Victim> {
+        match &self.window.item(place)?.content.send {
+            Outgoing::Delete(victim) => Some(victim),
+            _ => None,
+        }
+    }
+
+    /// Whether the org's daily requests allow one more; if not, a pause has passed.
+    async fn has_budget(&mut self) -> Result<bool, End> {
+        let rest = self.parts.route.shared.salesforce.rest.clone();
+        match self.budget.check(rest.usage()) {
+            BudgetAction::Go => Ok(true),
+            BudgetAction::Wait { pause, left, reserve } => {
+                let message = format!(
+                    "{left} of the org's daily API requests are left, {reserve} are reserved (salesforce.api_reserve)"
+                );
+                let failure = Failure::new(ErrorKind::Throttled, message).remedy(
+                    "the route goes on by itself as requests of the last 24 hours age out; to go on now, lower salesforce.api_reserve",
+                );
+                self.wait(&failure, pause).await;
+                if let Err(failure) = rest.refresh_usage().await {
+                    self.wait_after(failure).await?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    async fn settle(
+        &mut self,
+        places: &[usize],
+        verdicts: Vec<RowVerdict>,
+        operation: Operation,
+    ) -> Result<(), End> {
+        let mut delivered = Vec::new();
+        let mut refused = Vec::new();
+        for (place, verdict) in places.iter().zip(verdicts) {
+            match verdict {
+                RowVerdict::Done { .. } => delivered.push(*place),
+                RowVerdict::Refused(refusal) => refused.push((*place, refusal)),
+            }
+        }
+        if !delivered.is_empty() {
+            self.delivered(&delivered);
+        }
+        self.judge(refused, operation).await
+    }
+
+    async fn judge(&mut self, refused: Vec<(usize, RowRefusal)>, operation: Operation) -> Result<(), End> {
+        let parts = Arc::clone(&self.parts);
+        let target = target::write_target(&parts.route.flow);
+        let external_id = target.external_id.as_deref();
+        let now = Instant::now();
+        let (mut dead, mut done) = (Vec::new(), Vec::new());
+        let (mut wait, mut halt) = (None, None);
+        for (place, refusal) in refused {
+            let Some(item) = self.window.item(place) else { continue };
+            let tries = item.tries;
+            let since = item.failed_first.map_or(Duration::ZERO, |first| now.duration_since(first));
+            let action = row_action(&refusal, operation, external_id);
+            match outcome::of_row(&refusal, action, &target.sobject, tries, since) {
+                Outcome::Done => done.push(place),
+                Outcome::Again(pause) => {
+                    tracing::info!(status_code = refusal.status_code, tries, "a record is tried again");
+                    self.window.again(place, now, pause);
+                }
+                Outcome::DeadLetter(reason) => {
+                    if let Some(item) = self.window.finish(place) {
+                        dead.push((item.content.record, poison(reason, tries + 1)));
+                    }
+                }
+                Outcome::Wait(failure) => wait = Some(failure),
+                Outcome::Halt(failure) => halt = Some(failure),
+            }
+        }
+        if !done.is_empty() {
+            self.delivered(&done);
+        }
+        self.bury(&dead).await?;
+        match (halt, wait) {
+            (Some(failure), _) => Err(failure.into()),
+            (None, Some(failure)) => self.wait_after(failure).await,
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// A request that failed as a whole condemns none of its records.
+    async fn failed(&mut self, places: &[usize], error: WriteError) -> Result<(), End> {
+        let refusal = match error {
+            WriteError::Failed { failure, outcome } => {
+                if outcome == WriteOutcome::Unknown {
+                    self.window.in_doubt(places, Instant::now() + IN_DOUBT_FOR);
+                }
+                return self.wait_after(failure).await;
+            }
+            WriteError::Rejected(refusal) => refusal,
+        };
+        if !self.is_target_fresh {
+            // A field may be gone since the object was described.
+            return self.renew().await;
+        }
+        if self.window.split(places) {
+            let operation = target::write_target(&self.parts.route.flow).operation;
+            let refused = places.iter().map(|place| (*place, refusal.clone())).collect();
+            return self.judge(refused, operation).await;
+        }
+        Ok(())
+    }
+}

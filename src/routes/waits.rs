@@ -1,0 +1,97 @@
+//! Waits of a route that pass by themselves, and its end where they do not: shown, with the reason and the remedy.
+
+use std::time::Duration;
+
+use super::state::RouteStatus;
+use crate::error::{Action, Failure, chain};
+use crate::runtime::clock;
+use crate::runtime::retry::{Delays, RetryPolicy};
+
+/// The two rows of pauses: for what passes, and for limits.
+pub(super) struct Pauses {
+    pub(super) transient: Delays,
+    pub(super) throttled: Delays,
+}
+
+impl Pauses {
+    pub(super) fn new() -> Self {
+        Self {
+            transient: RetryPolicy::TRANSIENT.delays(),
+            throttled: RetryPolicy::THROTTLED.delays(),
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.transient.reset();
+        self.throttled.reset();
+    }
+
+    /// How long to wait after this failure; None: waiting does not help.
+    pub(super) fn after(&mut self, failure: &Failure) -> Option<Duration> {
+        match failure.action() {
+            Action::Retry | Action::Refresh => Some(self.transient.next(failure.retry_after)),
+            Action::Wait => Some(self.throttled.next(failure.retry_after)),
+            _ => None,
+        }
+    }
+}
+
+/// Why an operation was given up.
+pub(super) enum Interrupted {
+    Stopped,
+    Failed(Failure),
+}
+
+/// Tries an operation until it succeeds, fails for good, or `stopped` resolves. Its waits are shown, and when they
+/// are over what was shown before.
+pub(super) async fn until_done<T, F>(
+    status: &RouteStatus,
+    stopped: impl Future<Output = ()>,
+    mut operation: impl FnMut() -> F,
+) -> Result<T, Interrupted>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut pauses = Pauses::new();
+    let mut before = None;
+    tokio::pin!(stopped);
+    loop {
+        let failure = tokio::select! {
+            () = &mut stopped => return Err(Interrupted::Stopped),
+            result = operation() => match result {
+                Ok(value) => {
+                    if let Some(before) = before {
+                        status.waited(before);
+                    }
+                    return Ok(value);
+                }
+                Err(failure) => failure,
+            },
+        };
+        let Some(pause) = pauses.after(&failure) else {
+            return Err(Interrupted::Failed(failure));
+        };
+        before.get_or_insert_with(|| status.state());
+        show(status, &failure, pause);
+        tokio::select! {
+            () = &mut stopped => return Err(Interrupted::Stopped),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Shows that the route waits, why, and until when it does.
+pub(super) fn show(status: &RouteStatus, failure: &Failure, pause: Duration) {
+    let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
+    tracing::warn!(route = %status.name, kind = failure.kind.name(), error = %chain(failure), pause_ms = pause.as_millis(), "waiting");
+    status.waiting(&chain(failure), failure.remedy.as_deref(), Some(until_ms));
+}
+
+/// Shows that the route halts.
+pub(super) fn halt(status: &RouteStatus, why: &str, remedy: Option<&str>) {
+    let restart = || {
+        let route = &status.name;
+        format!("mend the cause, then restart the route: POST /api/routes/{route}/restart")
+    };
+    status.halted(why, Some(&remedy.map_or_else(restart, str::to_owned)));
+}
