@@ -4,6 +4,7 @@
 //!  Connection ──▶ Topics         looked up, made when asked, never by accident
 //!             ──▶ RouteProducer  records and position in one transaction
 //!             ──▶ PositionStore  where a route stands, read past other routes' open transactions
+//!             ──▶ GroupConsumer  a group's records, a stream a partition, committed when the caller says so
 //!             ──▶ Ownership      which routes this instance runs, and which are paused
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 mod client;
 mod compacted;
+mod consumer;
 mod error;
 mod ownership;
 mod positions;
@@ -19,6 +21,10 @@ mod record;
 mod topics;
 
 pub use client::{Connection, RECORD_BYTES_MAX};
+pub use consumer::{
+    ConsumedRecord, ConsumerEvent, ConsumerOptions, ConsumerView, GroupConsumer, HAND_OVER_WITHIN,
+    LossReason, LostOffsets, PartitionLag, PartitionStream,
+};
 pub use ownership::{Assignment, Ownership};
 pub use positions::{PositionStore, internal_topics};
 pub use producer::{Handed, Refusal, RouteProducer, Timing, WriteError, Written};

@@ -37,9 +37,9 @@ use crate::runtime::clock::now_ms;
 
 /// A dead instance's routes are elsewhere within ten seconds: six until the group misses it (the least that
 /// brokers allow by default), the rest to start.
-const SESSION_TIMEOUT_MS: &str = "6000";
+pub(super) const SESSION_TIMEOUT_MS: &str = "6000";
 /// Some may be lost before the session ends.
-const HEARTBEAT_MS: &str = "1000";
+pub(super) const HEARTBEAT_MS: &str = "1000";
 /// The notes of a new share are read when an empty answer shows their end: at most this long a wait, and five
 /// questions a second when idle.
 const FETCH_WAIT_MS: &str = "200";
@@ -202,7 +202,7 @@ impl Drop for Ownership {
 }
 
 /// The member's name: what Kafka does not take in `bridge.instance` becomes `_`.
-fn instance_id(instance: &str) -> String {
+pub(super) fn instance_id(instance: &str) -> String {
     let mut id: String = format!("sfbridge-{instance}")
         .chars()
         .map(|c| match c {

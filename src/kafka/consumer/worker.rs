@@ -1,0 +1,594 @@
+//! The member's thread: polls, hands records to their streams, and follows the group. It never waits for anything
+//! but the next record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::HAND_OVER_WITHIN;
+use super::context::Change;
+use super::record::record_of;
+use super::shared::{Key, Member, Part, Placed, Shared};
+use super::stream::{Capacity, PartitionStream, Room, Slot};
+use crate::error::{ErrorKind, Failure};
+use crate::kafka::error::failure;
+
+/// How long a poll waits for a record when nothing else is to be done.
+const IDLE_POLL: Duration = Duration::from_millis(100);
+/// The same while something else is awaited: room in a stream, a hand-over, an answer.
+const BUSY_POLL: Duration = Duration::from_millis(5);
+/// Between two looks at what else there is to do, while records flow.
+const ATTEND_EVERY: Duration = Duration::from_millis(5);
+/// Between two commits: often enough that a crash repeats half a second of work, seldom for the coordinator.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// After a commit that was refused.
+const COMMIT_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long the last commit of a partition may take before it is handed over without.
+const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(5);
+/// An answer that is not there by then is not waited for: librdkafka gives up sooner.
+const COMMIT_ANSWER_WITHIN: Duration = Duration::from_secs(90);
+/// Before the group is joined anew, after a later request to join of our own fenced an earlier one.
+const REJOIN_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) type Join = Box<dyn Fn() -> Result<Member, Failure> + Send>;
+
+/// How a membership ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Stopped,
+    /// Fenced before the group had decided, by a request to join of our own that brokers took up late.
+    Overtaken,
+    /// The group will not have this member: a person must act.
+    Refused,
+}
+
+/// Stays in the group until told to stop.
+pub(super) fn keep(member: Member, join: &Join, group: &str, capacity: Capacity, shared: &Arc<Shared>) {
+    let mut member = Arc::new(member);
+    loop {
+        shared.with(|state| state.member = Some(member.clone()));
+        let end = Run::new(&member, group, capacity, shared).run();
+        shared.with(|state| {
+            state.member = None;
+            state.joined = false;
+            state.placing.clear();
+            state.placed.clear();
+        });
+        member.context().close();
+        drop(member);
+        if end == End::Refused
+            || (end == End::Overtaken && !sleep(REJOIN_PAUSE, shared))
+            || end == End::Stopped
+        {
+            break;
+        }
+        tracing::info!(group, "joining the group anew");
+        member = match join() {
+            Ok(member) => Arc::new(member),
+            Err(failure) => {
+                shared.trouble(Part::Member, failure);
+                break;
+            }
+        };
+    }
+    shared.ended.cancel();
+}
+
+/// Whether the whole time passed without a stop.
+fn sleep(time: Duration, shared: &Shared) -> bool {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !shared.stop.is_cancelled() {
+        std::thread::sleep(IDLE_POLL);
+    }
+    !shared.stop.is_cancelled()
+}
+
+struct Tracked {
+    slot: Arc<Slot>,
+    paused: bool,
+}
+
+/// Partitions on their way to another member.
+struct HandOver {
+    keys: Vec<Key>,
+    phase: Phase,
+    until: Instant,
+    /// Everything goes, and the thread ends.
+    closing: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Their owners finish what they have in hand.
+    Draining,
+    /// The last offsets are on their way.
+    Committing,
+}
+
+struct Commit {
+    offsets: Vec<(Arc<Slot>, i64)>,
+    sent_at: Instant,
+}
+
+struct Run<'a> {
+    member: &'a Arc<Member>,
+    group: &'a str,
+    capacity: Capacity,
+    shared: &'a Arc<Shared>,
+    tracked: BTreeMap<Arc<str>, BTreeMap<i32, Tracked>>,
+    subscribed: Vec<String>,
+    hand_over: Option<HandOver>,
+    commit: Option<Commit>,
+    /// When the next commit may be sent.
+    commit_at: Instant,
+    /// Reading was in trouble.
+    troubled: bool,
+    /// Something is awaited that no poll brings.
+    busy: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(member: &'a Arc<Member>, group: &'a str, capacity: Capacity, shared: &'a Arc<Shared>) -> Self {
+        Self {
+            member,
+            group,
+            capacity,
+            shared,
+            tracked: BTreeMap::new(),
+            subscribed: Vec::new(),
+            hand_over: None,
+            commit: None,
+            commit_at: Instant::now(),
+            troubled: false,
+            busy: true,
+        }
+    }
+
+    fn run(&mut self) -> End {
+        let mut attended = Instant::now();
+        loop {
+            let wait = if self.busy { BUSY_POLL } else { IDLE_POLL };
+            let quiet = match self.member.poll(wait) {
+                Some(Ok(message)) => {
+                    self.deliver(&message);
+                    false
+                }
+                Some(Err(error)) => match self.note_error(&error) {
+                    Some(end) => {
+                        self.abandon();
+                        return end;
+                    }
+                    None => true,
+                },
+                None => true,
+            };
+            if quiet || attended.elapsed() >= ATTEND_EVERY {
+                if self.attend() {
+                    return End::Stopped;
+                }
+                attended = Instant::now();
+            }
+        }
+    }
+
+    fn deliver(&mut self, message: &BorrowedMessage<'_>) {
+        if std::mem::take(&mut self.troubled) {
+            self.shared.recovered(Part::Member, |_| true);
+        }
+        let partitions = self.tracked.get_mut(message.topic());
+        let Some(tracked) = partitions.and_then(|partitions| partitions.get_mut(&message.partition())) else {
+            return;
+        };
+        let room = tracked.slot.push(record_of(&tracked.slot.topic, message));
+        if room == Room::Full && !tracked.paused {
+            tracked.paused = pause(self.member, &tracked.slot, true);
+            self.busy = true;
+        }
+    }
+
+    /// Ends the run on a fatal error.
+    fn note_error(&mut self, error: &KafkaError) -> Option<End> {
+        let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        // The code that a fatal error hides behind `Fatal`.
+        let error = match self.member.client().fatal_error() {
+            Some((code, _)) => &KafkaError::MessageConsumption(code),
+            None => error,
+        };
+        let said = failure(error, &format!("group {}", self.group));
+        let code = error.rdkafka_error_code();
+        if is_fatal {
+            let is_decided = self.shared.with(|state| state.joined);
+            if code == Some(Code::FencedInstanceId) && !is_decided {
+                return Some(End::Overtaken);
+            }
+            self.shared.trouble(Part::Member, said);
+            return Some(End::Refused);
+        }
+        match code {
+            _ if said.kind == ErrorKind::LostPosition => {
+                self.shared.with(|state| state.check = true);
+                self.shared.ask_keeper();
+            }
+            // The keeper's look says which one.
+            Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+                self.shared.ask_keeper();
+            }
+            // One broker that hangs up is no news, all of them are.
+            Some(
+                Code::AllBrokersDown | Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL,
+            ) => {
+                self.troubled = true;
+                self.shared.trouble(Part::Member, said);
+            }
+            _ if matches!(said.kind, ErrorKind::Transient | ErrorKind::Throttled) => {
+                tracing::debug!(%error, group = self.group, "reading has a difficulty");
+            }
+            _ => {
+                self.troubled = true;
+                self.shared.trouble(Part::Member, said);
+            }
+        }
+        None
+    }
+
+    /// Everything but reading. Whether the thread is to end.
+    fn attend(&mut self) -> bool {
+        for change in self.member.context().changes() {
+            match change {
+                Change::Given(keys) => self.given(keys),
+                Change::Taken { keys, lost } => self.taken(keys, lost, false),
+                Change::Committed { result, refused } => self.committed(result, &refused),
+            }
+        }
+        if self.shared.stop.is_cancelled() && !self.hand_over.as_ref().is_some_and(|over| over.closing) {
+            let all = self.keys();
+            self.taken(all, false, true);
+        }
+        if self.hand_over.is_some() {
+            if self.hand_over() {
+                return true;
+            }
+        } else {
+            self.subscribe();
+            self.begin_placed();
+            self.begin_anew();
+        }
+        self.adjust_flow();
+        self.commit_due();
+        let waits = self
+            .shared
+            .with(|state| !state.placing.is_empty() || !state.placed.is_empty());
+        self.busy = waits
+            || self.hand_over.is_some()
+            || self.commit.is_some()
+            || self
+                .slots()
+                .any(|tracked| tracked.paused || tracked.slot.is_sealed());
+        false
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Tracked> {
+        self.tracked.values().flat_map(BTreeMap::values)
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.slots()
+            .map(|tracked| (tracked.slot.topic.clone(), tracked.slot.partition))
+            .collect()
+    }
+
+    fn slot(&self, (topic, partition): &Key) -> Option<&Arc<Slot>> {
+        Some(&self.tracked.get(topic)?.get(partition)?.slot)
+    }
+
+    fn subscribe(&mut self) {
+        let topics = self.shared.with(|state| state.topics.clone());
+        if topics.is_empty() || topics == self.subscribed {
+            return;
+        }
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        match self.member.subscribe(&names) {
+            Ok(()) => self.subscribed = topics,
+            Err(error) => self.trouble(&error),
+        }
+    }
+
+    fn trouble(&mut self, error: &KafkaError) {
+        self.troubled = true;
+        let said = failure(error, &format!("group {}", self.group));
+        self.shared.trouble(Part::Member, said);
+    }
+
+    fn given(&mut self, keys: Vec<Key>) {
+        self.troubled = false;
+        self.shared.recovered(Part::Member, |_| true);
+        self.shared.with(|state| {
+            state.joined = true;
+            state.placing.extend(keys);
+        });
+        self.shared.ask_keeper();
+    }
+
+    fn taken(&mut self, mut keys: Vec<Key>, lost: bool, closing: bool) {
+        self.shared.with(|state| state.take(&keys));
+        for slot in keys.iter().filter_map(|key| self.slot(key)) {
+            slot.end();
+        }
+        let before = self.hand_over.take();
+        let closing = closing || before.as_ref().is_some_and(|over| over.closing);
+        for key in before.into_iter().flat_map(|over| over.keys) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        if lost {
+            self.give_up(&keys);
+            self.unassign(&keys);
+            return;
+        }
+        self.hand_over = Some(HandOver {
+            keys,
+            phase: Phase::Draining,
+            until: Instant::now() + HAND_OVER_WITHIN,
+            closing,
+        });
+    }
+
+    fn give_up(&self, keys: &[Key]) {
+        for slot in keys.iter().filter_map(|key| self.slot(key)) {
+            slot.give_up();
+        }
+    }
+
+    /// Whether the thread is to end.
+    fn hand_over(&mut self) -> bool {
+        let Some(mut over) = self.hand_over.take() else {
+            return false;
+        };
+        if self.member.assignment_lost() {
+            self.give_up(&over.keys);
+            self.unassign(&over.keys);
+            return over.closing;
+        }
+        let late = Instant::now() >= over.until;
+        let mut slots = over.keys.iter().filter_map(|key| self.slot(key));
+        match over.phase {
+            Phase::Draining => {
+                if late || slots.all(|slot| slot.is_released()) {
+                    if late {
+                        tracing::warn!(
+                            group = self.group,
+                            "a partition is handed over before what was in hand is finished: it is repeated"
+                        );
+                    }
+                    self.give_up(&over.keys);
+                    over.phase = Phase::Committing;
+                    over.until = Instant::now() + LAST_COMMIT_WITHIN;
+                    self.commit_at = Instant::now();
+                }
+            }
+            Phase::Committing => {
+                if late || slots.all(|slot| slot.unstored().is_none()) {
+                    self.unassign(&over.keys);
+                    return over.closing;
+                }
+            }
+        }
+        self.hand_over = Some(over);
+        false
+    }
+
+    /// Gives back what of `keys` was assigned; the group goes on without them.
+    fn unassign(&mut self, keys: &[Key]) {
+        let mut list = TopicPartitionList::with_capacity(keys.len());
+        for (topic, partition) in keys {
+            let partitions = self.tracked.get_mut(topic);
+            if partitions
+                .and_then(|partitions| partitions.remove(partition))
+                .is_some()
+            {
+                list.add_partition(topic, *partition);
+            }
+        }
+        self.shared
+            .with(|state| keys.iter().for_each(|key| drop(state.slots.remove(key))));
+        if let Err(error) = self.member.incremental_unassign(&list) {
+            tracing::warn!(%error, group = self.group, "partitions could not be given back");
+        }
+    }
+
+    /// Begins the partitions whose place is known.
+    fn begin_placed(&mut self) {
+        let placed = self.shared.with(|state| {
+            let placed = std::mem::take(&mut state.placed);
+            // Meanwhile the group may have taken some.
+            let mut wanted = Vec::new();
+            for placed in placed {
+                if state.placing.remove(placed.key()) {
+                    wanted.push(placed);
+                }
+            }
+            wanted
+        });
+        for placed in placed {
+            match placed {
+                Placed::At { key, begin, lost } => {
+                    let is_lost = lost.is_some();
+                    let slot = Arc::new(Slot::new(key.clone(), self.capacity, begin, is_lost));
+                    if let Err(error) = assign(self.member, &slot, begin.offset) {
+                        self.trouble(&error);
+                        self.shared.with(|state| state.placing.insert(key));
+                        continue;
+                    }
+                    let stream = PartitionStream::new(slot.clone(), lost);
+                    self.track(key, slot, stream);
+                }
+                Placed::Halt { lost, .. } => self.shared.with(|state| state.halts.push_back(lost)),
+            }
+        }
+        self.shared.tell_caller();
+    }
+
+    fn track(&mut self, key: Key, slot: Arc<Slot>, stream: PartitionStream) {
+        let tracked = Tracked {
+            slot: slot.clone(),
+            paused: false,
+        };
+        self.tracked
+            .entry(key.0.clone())
+            .or_default()
+            .insert(key.1, tracked);
+        self.shared.with(|state| {
+            state.slots.insert(key, slot);
+            state.streams.push_back(stream);
+        });
+        // Where it begins is stored at once.
+        self.commit_at = Instant::now();
+    }
+
+    /// Seals the streams whose next record the topic no longer holds, and looks for a new beginning once the caller
+    /// has finished what came before.
+    fn begin_anew(&mut self) {
+        for key in self.shared.with(|state| std::mem::take(&mut state.out_of_range)) {
+            if let Some(slot) = self.slot(&key) {
+                slot.seal();
+            }
+        }
+        let finished = |slot: &Arc<Slot>| slot.is_sealed() && slot.is_released() && slot.unstored().is_none();
+        let finished: Vec<Key> = self
+            .slots()
+            .filter(|tracked| finished(&tracked.slot))
+            .map(|tracked| (tracked.slot.topic.clone(), tracked.slot.partition))
+            .collect();
+        if !finished.is_empty() {
+            self.give_up(&finished);
+            self.unassign(&finished);
+            self.shared.with(|state| state.placing.extend(finished));
+            self.shared.ask_keeper();
+        }
+    }
+
+    /// Pauses what nobody reads any more, resumes what has room again.
+    fn adjust_flow(&mut self) {
+        for tracked in self.tracked.values_mut().flat_map(BTreeMap::values_mut) {
+            if !tracked.paused && tracked.slot.is_released() {
+                tracked.paused = pause(self.member, &tracked.slot, true);
+            } else if tracked.paused && tracked.slot.wants_more() {
+                tracked.paused = !pause(self.member, &tracked.slot, false);
+            }
+        }
+    }
+
+    fn commit_due(&mut self) {
+        let now = Instant::now();
+        if let Some(commit) = &self.commit {
+            if now.duration_since(commit.sent_at) < COMMIT_ANSWER_WITHIN {
+                return;
+            }
+            self.commit = None;
+        }
+        if now < self.commit_at {
+            return;
+        }
+        let due = |tracked: &Tracked| Some((tracked.slot.clone(), tracked.slot.unstored()?));
+        let offsets: Vec<(Arc<Slot>, i64)> = self.slots().filter_map(due).collect();
+        if offsets.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        let listed = offsets.iter().try_for_each(|(slot, offset)| {
+            list.add_partition_offset(&slot.topic, slot.partition, Offset::Offset(*offset))
+        });
+        self.commit_at = now + COMMIT_EVERY;
+        match listed.and_then(|()| self.member.commit(&list, CommitMode::Async)) {
+            Ok(()) => {
+                self.commit = Some(Commit {
+                    offsets,
+                    sent_at: now,
+                })
+            }
+            Err(error) => self.commit_refused(&error),
+        }
+    }
+
+    fn committed(&mut self, result: KafkaResult<()>, refused: &[(Key, KafkaError)]) {
+        let Some(commit) = self.commit.take() else {
+            return;
+        };
+        if let Some(error) = result
+            .err()
+            .or_else(|| refused.first().map(|(_, error)| error.clone()))
+        {
+            self.commit_refused(&error);
+            if refused.is_empty() {
+                return;
+            }
+        } else {
+            self.shared.recovered(Part::Commit, |_| true);
+        }
+        let is_refused = |slot: &Slot| {
+            refused
+                .iter()
+                .any(|((topic, partition), _)| *topic == slot.topic && *partition == slot.partition)
+        };
+        let mut begun = false;
+        for (slot, offset) in commit.offsets {
+            if !is_refused(&slot) {
+                begun |= slot.stored(offset);
+            }
+        }
+        if begun {
+            self.shared.with(|state| state.note_due = true);
+            self.shared.ask_keeper();
+        }
+    }
+
+    fn commit_refused(&mut self, error: &KafkaError) {
+        self.commit_at = Instant::now() + COMMIT_AGAIN_AFTER;
+        let said = failure(error, &format!("group {}", self.group));
+        if said.kind == ErrorKind::Transient {
+            // A rebalance, a coordinator that moves; brokers that are away are told of by the keeper.
+            tracing::debug!(%error, group = self.group, "a commit is sent again");
+        } else {
+            self.shared.trouble(Part::Commit, said);
+        }
+    }
+
+    /// The membership is over: nothing of it counts any more.
+    fn abandon(&mut self) {
+        let keys = self.keys();
+        self.shared.with(|state| state.take(&keys));
+        for key in &keys {
+            if let Some(slot) = self.slot(key) {
+                slot.give_up();
+                slot.end();
+            }
+        }
+        self.tracked.clear();
+        self.shared.with(|state| state.slots.clear());
+    }
+}
+
+fn assign(member: &Member, slot: &Slot, offset: i64) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(&slot.topic, slot.partition, Offset::Offset(offset))?;
+    member.incremental_assign(&list)
+}
+
+/// Pauses or resumes a partition; whether that was done.
+fn pause(member: &Member, slot: &Slot, on: bool) -> bool {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(&slot.topic, slot.partition);
+    let done = if on {
+        member.pause(&list)
+    } else {
+        member.resume(&list)
+    };
+    done.inspect_err(|error| tracing::debug!(%error, topic = &*slot.topic, on, "a pause was not taken"))
+        .is_ok()
+}
