@@ -1,22 +1,31 @@
 //! A started bridge: what the group assigns runs, what it takes stops, what a person orders is done.
+//!
+//! A route to Kafka runs where the bridge's group puts it. A route to Salesforce is a group of its own: it runs in every
+//! instance, and each gets some of its partitions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::admin::{CommandRequest, RouteCommand};
 use crate::config::{Config, Flow};
-use crate::error::chain;
+use crate::error::{Failure, chain};
 use crate::kafka::{Assignment, Ownership};
 use crate::routes::route::{RouteEnd, Shared};
 use crate::routes::state::RouteStatus;
 use crate::routes::to_kafka::ToKafkaRoute;
+use crate::routes::to_salesforce::ToSalesforceRoute;
 use crate::runtime::retry::RetryPolicy;
 use crate::runtime::shutdown::{Drain, Signals, drain};
 use crate::runtime::supervisor::{Ended, Supervisor};
 use crate::runtime::task::{Task, spawn};
+
+/// The direction of routes that are groups of their own.
+const TO_SALESFORCE: &str = "to_salesforce";
+/// A pause that another instance was told of takes effect here within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// A started bridge: the routes that the group gave us, running.
 pub(super) struct Bridge {
@@ -30,6 +39,10 @@ pub(super) struct Bridge {
     running: Supervisor<RouteEnd>,
     /// Ended for good, until a person restarts them.
     halted: BTreeSet<Arc<str>>,
+    /// The routes to Salesforce that a person has paused; None until it is known.
+    paused: watch::Receiver<Option<BTreeSet<Arc<str>>>>,
+    look_again: Arc<Notify>,
+    _looking: Task<()>,
 }
 
 impl Bridge {
@@ -42,7 +55,18 @@ impl Bridge {
     ) -> Self {
         let ownership = Arc::new(ownership);
         let names = config.routes.iter().map(|route| route.name.clone()).collect();
+        let back = statuses
+            .iter()
+            .filter(|status| status.direction == TO_SALESFORCE)
+            .map(|status| Arc::clone(&status.name))
+            .collect();
+        let (publish, paused) = watch::channel(None);
+        let look_again = Arc::new(Notify::new());
+        let looking = look(Arc::clone(&ownership), back, publish, Arc::clone(&look_again));
         Self {
+            paused,
+            look_again,
+            _looking: spawn("paused-routes", looking),
             _registering: spawn("register-routes", register(Arc::clone(&ownership), names)),
             config,
             statuses,
@@ -60,7 +84,10 @@ impl Bridge {
         loop {
             let current = assignment.borrow_and_update().clone();
             self.apply(&current);
+            self.apply_back();
             tokio::select! {
+                // Its sender lives as long as the bridge.
+                Ok(()) = self.paused.changed() => {}
                 changed = assignment.changed() => if changed.is_err() {
                     tracing::error!("the group membership ended");
                     return;
@@ -74,7 +101,8 @@ impl Bridge {
     /// Starts what is ours and does not run; stops what runs and is not ours.
     fn apply(&mut self, assignment: &Assignment) {
         let statuses = Arc::clone(&self.statuses);
-        for status in statuses.iter() {
+        let there = |status: &&Arc<RouteStatus>| status.direction != TO_SALESFORCE;
+        for status in statuses.iter().filter(there) {
             let name = &status.name;
             let paused = assignment.is_paused(name);
             if !assignment.owns(name) {
@@ -105,6 +133,27 @@ impl Bridge {
         *self.unknown_routes.lock() = unknown;
     }
 
+    /// The routes to Salesforce run here, but for the paused and the halted ones.
+    fn apply_back(&mut self) {
+        let Some(paused) = self.paused.borrow_and_update().clone() else {
+            return;
+        };
+        let statuses = Arc::clone(&self.statuses);
+        for status in statuses.iter().filter(|status| status.direction == TO_SALESFORCE) {
+            let name = &status.name;
+            let is_running = self.running.is_running(name);
+            if paused.contains(name) {
+                status.assigned_here();
+                self.running.stop(name);
+                if !is_running {
+                    status.paused();
+                }
+            } else if !is_running && !self.halted.contains(name) {
+                self.start(status);
+            }
+        }
+    }
+
     fn start(&mut self, status: &Arc<RouteStatus>) {
         let Some(config) = self
             .config
@@ -115,18 +164,33 @@ impl Bridge {
         else {
             return;
         };
-        // The other direction arrives with a later release; the start of the program refuses it until then.
-        let Flow::ToKafka(flow) = config.flow.clone() else {
-            return;
-        };
         status.assigned_here();
-        let route = ToKafkaRoute {
-            config,
-            flow,
-            status: Arc::clone(status),
-            shared: self.shared.clone(),
-        };
-        self.running.start(&status.name, |stop| route.run(stop));
+        let status = Arc::clone(status);
+        let name = Arc::clone(&status.name);
+        let shared = self.shared.clone();
+        match config.flow.clone() {
+            Flow::ToKafka(flow) => {
+                let route = ToKafkaRoute {
+                    config,
+                    flow,
+                    status,
+                    shared,
+                };
+                self.running.start(&name, |stop| route.run(stop));
+            }
+            Flow::ToSalesforce(flow) => {
+                let route = ToSalesforceRoute {
+                    instance: self.config.bridge.instance.clone(),
+                    except: written_topics(&self.config),
+                    api_reserve_percent: self.config.salesforce.api_reserve_percent,
+                    config,
+                    flow,
+                    status,
+                    shared,
+                };
+                self.running.start(&name, |stop| route.run(stop));
+            }
+        }
     }
 
     fn ended(&mut self, name: &Arc<str>, ended: Ended<RouteEnd>) {
@@ -170,6 +234,7 @@ impl Bridge {
                 Ok(())
             }
         };
+        self.look_again.notify_one();
         // A caller that went away does not need the answer.
         let _ = answer.send(outcome.map_err(|failure| chain(&failure)));
     }
@@ -205,6 +270,57 @@ fn describe(statuses: &[Arc<RouteStatus>], route: &str) -> String {
             status.counters.in_hand.load(std::sync::atomic::Ordering::Relaxed)
         });
     format!("route {route}: {in_hand} events in hand")
+}
+
+/// What this configuration writes to Kafka: a source's `^regex` never matches it.
+fn written_topics(config: &Config) -> Vec<String> {
+    let outputs = config.routes.iter().flat_map(|route| {
+        let to = match &route.flow {
+            Flow::ToKafka(flow) => flow.to.as_slice(),
+            Flow::ToSalesforce(_) => &[],
+        };
+        let topics = to.iter().map(|output| output.topic.replace("{route}", &route.name));
+        topics.chain([route.dead_letter.topic.clone()])
+    });
+    outputs.collect()
+}
+
+/// Keeps up with which routes to Salesforce are paused, also by another instance.
+async fn look(
+    ownership: Arc<Ownership>,
+    routes: Vec<Arc<str>>,
+    publish: watch::Sender<Option<BTreeSet<Arc<str>>>>,
+    again: Arc<Notify>,
+) {
+    let mut delays = RetryPolicy::TRANSIENT.delays();
+    while !routes.is_empty() {
+        let looks = routes.iter().map(async |route| {
+            let is_paused = ownership.is_paused(route).await?;
+            Ok::<_, Failure>(is_paused.then(|| Arc::clone(route)))
+        });
+        let pause = match futures_util::future::try_join_all(looks).await {
+            Ok(paused) => {
+                delays.reset();
+                let paused = Some(paused.into_iter().flatten().collect());
+                publish.send_if_modified(|known| {
+                    let is_other = *known != paused;
+                    *known = paused;
+                    is_other
+                });
+                LOOK_EVERY
+            }
+            Err(failure) => {
+                tracing::warn!(why = %chain(&failure), "which routes are paused cannot be read");
+                delays.next(failure.retry_after)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = again.notified() => {}
+        }
+    }
+    // Nothing is asked for; the channel stays open.
+    std::future::pending::<()>().await;
 }
 
 /// Notes the routes for the other instances, until Kafka has taken it.

@@ -166,6 +166,16 @@ impl Ownership {
         store(&self.connection, vec![self.note(route, paused)]).await
     }
 
+    /// Whether a person has paused the route, whoever runs it.
+    ///
+    /// # Errors
+    /// When the brokers do not answer or deny the topic.
+    pub async fn is_paused(&self, route: &str) -> Result<bool, Failure> {
+        let noted = self.notes.read(self.partition(route), route, &|_| ()).await?;
+        let note: Option<RouteNote> = noted.and_then(|value| serde_json::from_slice(&value).ok());
+        Ok(note.is_some_and(|note| note.paused))
+    }
+
     /// Removes what is noted about a route: no instance misses it any more.
     ///
     /// # Errors

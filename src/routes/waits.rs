@@ -8,6 +8,7 @@ use crate::runtime::clock;
 use crate::runtime::retry::{Delays, RetryPolicy};
 
 /// The two rows of pauses: for what passes, and for limits.
+#[derive(Debug)]
 pub(super) struct Pauses {
     pub(super) transient: Delays,
     pub(super) throttled: Delays,

@@ -16,7 +16,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn of_record(rule: impl Into<String>) -> Self {
+    pub(in crate::routes) fn of_record(rule: impl Into<String>) -> Self {
         let rule = rule.into();
         Self {
             field: None,

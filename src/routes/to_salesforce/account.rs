@@ -78,11 +78,9 @@ impl Worker {
         metrics.gaps.get_or_create(&labels).inc();
     }
 
-    pub(super) fn show_lag(&self, lag: Option<i64>) {
-        if let Some(lag) = lag {
-            let metrics = &self.parts.route.shared.metrics;
-            metrics.consumer_lag.get_or_create(&self.lag_labels()).set(lag);
-        }
+    pub(super) fn show_lag(&self, lag: i64) {
+        let metrics = &self.parts.route.shared.metrics;
+        metrics.consumer_lag.get_or_create(&self.lag_labels()).set(lag);
     }
 
     /// The partition is another instance's now: its lag is not ours to tell, and what was in hand is given up.

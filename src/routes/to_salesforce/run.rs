@@ -1,6 +1,5 @@
 //! One run of a route: prepares what it writes to, joins the group, and keeps a worker for each of its partitions.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +88,7 @@ impl ToSalesforceRoute {
         stop: &mut StopSignal,
     ) -> RunEnd {
         let status = &parts.route.status;
-        let mut waiting_for_end: BTreeSet<Arc<str>> = BTreeSet::new();
+        let view = consumer.view();
         let mut streams = Vec::new();
         let mut in_trouble = false;
         loop {
@@ -114,7 +113,6 @@ impl ToSalesforceRoute {
                     }
                 },
                 (name, ended) = workers.next_end() => {
-                    waiting_for_end.remove(&name);
                     match ended {
                         Ended::With(End::Over) => {}
                         Ended::With(End::Failed(failure)) => return failure.into(),
@@ -128,7 +126,7 @@ impl ToSalesforceRoute {
                 }
                 () = tokio::time::sleep(HEARD_EVERY) => {}
             }
-            if consumer.is_joined() && !in_trouble && !parts.board.is_waiting() {
+            if view.is_joined() && !in_trouble && !parts.board.is_waiting() {
                 status.answered();
                 parts.board.refresh();
             }
@@ -136,7 +134,6 @@ impl ToSalesforceRoute {
             for stream in std::mem::take(&mut streams) {
                 let name: Arc<str> = format!("{}[{}]", stream.topic(), stream.partition()).into();
                 if workers.is_running(&name) {
-                    waiting_for_end.insert(name);
                     streams.push(stream);
                     continue;
                 }
