@@ -21,3 +21,4 @@ mod second_reader;
 mod support;
 mod tidy;
 mod to_kafka;
+mod to_salesforce;

@@ -8,6 +8,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 /// For one blocking call to a broker on loopback, under load.
@@ -43,6 +44,31 @@ pub async fn create(bootstrap: &str, topic: &str, partitions: i32, config: &[(&s
         (partition_count(bootstrap, topic).await? == partitions).then_some(())
     })
     .await;
+}
+
+/// Writes records, in order, each where its key belongs; all are acknowledged when this returns.
+pub async fn produce(bootstrap: &str, topic: &str, records: &[(&str, Option<&str>)]) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "5")
+        .set("partitioner", "murmur2_random")
+        .create()
+        .expect("a producer");
+    let sent: Vec<_> = records
+        .iter()
+        .map(|(key, value)| {
+            let record = FutureRecord::to(topic).key(*key);
+            let record = match value {
+                Some(value) => record.payload(*value),
+                None => record,
+            };
+            producer.send_result(record).expect("room in the producer")
+        })
+        .collect();
+    for delivery in sent {
+        delivery.await.expect("an answer").expect("an acknowledged record");
+    }
 }
 
 /// Deletes a topic and waits until the broker no longer shows it.
