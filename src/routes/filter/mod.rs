@@ -18,7 +18,7 @@ mod decode;
 mod error;
 mod logic;
 pub(in crate::routes) mod plan;
-mod values;
+pub(in crate::routes) mod values;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};

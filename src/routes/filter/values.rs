@@ -17,7 +17,7 @@ use super::decode::{Node, value_of};
 use crate::avro::{Kind, Record, TypeId, Wire, WireError};
 use crate::salesforce::event::{ChangeEventHeader, EventView};
 
-pub(super) type Found<'a> = Result<Box<dyn Val + 'a>, ExecutionError>;
+pub(in crate::routes) type Found<'a> = Result<Box<dyn Val + 'a>, ExecutionError>;
 
 /// A change event's header, by Salesforce's names.
 pub(super) const HEADER_FIELDS: [&str; 12] = [
@@ -208,7 +208,7 @@ fn unreadable(error: WireError) -> ExecutionError {
 }
 
 /// What a [`Fields`] map reads from.
-pub(super) trait Lookup<'a>: Copy + Send + Sync {
+pub(in crate::routes) trait Lookup<'a>: Copy + Send + Sync {
     fn get(self, name: &str) -> Found<'a>;
     fn names(self) -> Vec<&'a str>;
 }
@@ -267,13 +267,13 @@ fn texts<'a>(texts: impl Iterator<Item = &'a str>) -> Box<dyn Val + 'a> {
 
 /// A CEL map whose values are made when they are asked for.
 #[derive(Clone)]
-pub(super) struct Fields<'a, L> {
+pub(in crate::routes) struct Fields<'a, L> {
     lookup: L,
     names: OnceLock<Vec<CelString<'a>>>,
 }
 
 impl<'a, L: Lookup<'a>> Fields<'a, L> {
-    pub(super) const fn new(lookup: L) -> Self {
+    pub(in crate::routes) const fn new(lookup: L) -> Self {
         Self {
             lookup,
             names: OnceLock::new(),
@@ -300,6 +300,19 @@ impl<'a, L: Lookup<'a>> Val for Fields<'a, L> {
 
     fn cel_type() -> &'static Type {
         &MAP_TYPE
+    }
+
+    /// With any other map. (The crate's own map is not equal to this one: it knows its own kind alone.)
+    fn equals(&self, other: &dyn Val) -> bool {
+        let (Some(sizer), Some(indexer)) = (other.as_sizer(), other.as_indexer()) else {
+            return false;
+        };
+        let names = self.names();
+        let same = |name: &CelString<'a>| match (self.lookup.get(name.inner()), indexer.get(name)) {
+            (Ok(ours), Ok(theirs)) => ours.equals(theirs.as_ref()),
+            _ => false,
+        };
+        sizer.size() == self.size() && names.iter().all(same)
     }
 
     fn as_container(&self) -> Option<&dyn Container> {

@@ -17,8 +17,12 @@
 //!
 //! Pure, but that a writer's schema is asked of the registry.
 
+mod coerce;
+mod column;
 mod datum;
 mod event;
+mod expression;
+mod ignored;
 mod moment;
 mod program;
 mod record;
