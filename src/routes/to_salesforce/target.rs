@@ -97,7 +97,7 @@ impl Target {
         let session = salesforce.tokens.session().await?;
         let user = session.user_id.as_deref().unwrap_or(NOBODY);
         let event =
-            EventTarget::new(Arc::clone(program), schema, user).map_err(|wrong| misfit(topic, &wrong))?;
+            EventTarget::new(Arc::clone(program), &schema, user).map_err(|wrong| misfit(topic, &wrong))?;
         Ok(Self::Event {
             schema_id: info.schema_id.into(),
             event,

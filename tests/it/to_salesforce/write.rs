@@ -1,7 +1,8 @@
 //! Records of Kafka as records of an sObject.
 
 use serde_json::json;
-use sfbridge::simulator::{RecordFault, Simulator, SimulatorSettings};
+use sfbridge::simulator::writes::RecordFault;
+use sfbridge::simulator::{Simulator, SimulatorSettings};
 
 use super::{by_key, dead_letters, records};
 use crate::need;
