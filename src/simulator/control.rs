@@ -234,6 +234,7 @@ impl Control {
         self.org.faults.clear();
         self.org.token_faults.clear();
         self.org.rest_faults.clear();
+        self.org.writes.faults.clear();
         self.org.rejections.lock().clear();
         for topic in self.org.topics() {
             topic.mode.send_replace(StreamMode::Normal);
@@ -242,7 +243,7 @@ impl Control {
 
     /// Faults that wait for a call.
     pub fn faults_waiting(&self) -> usize {
-        self.org.faults.waiting() + self.org.rest_faults.waiting()
+        self.org.faults.waiting() + self.org.rest_faults.waiting() + self.org.writes.faults.waiting()
     }
 
     /// How a topic's streams behave from now on.

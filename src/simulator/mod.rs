@@ -32,6 +32,7 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+pub mod writes;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ pub use self::http::control::HELP as CONTROL_HELP;
 pub use self::journal::{SentChange, SentContent, SentEvent};
 pub use self::org::Ungrouped;
 pub use self::org::change::{Change, ChangeType, OVERFLOW_RECORD_ID, PlatformEvent, RawEvent};
+pub use self::org::fields::FieldRules;
 pub use self::org::prepared::{TestEvents, test_record_id};
 pub use self::settings::{SimulatorSettings, TlsFiles};
 

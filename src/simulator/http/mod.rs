@@ -1,9 +1,12 @@
 //! The org's HTTP side: OAuth, REST and the control API, on one port. Every answer carries the org's clock in its
 //! `Date` header.
 
+mod collections;
 pub(super) mod control;
 pub(super) mod oauth;
+mod origin;
 pub(super) mod rest;
+mod sobjects;
 
 use std::sync::Arc;
 

@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -19,15 +19,18 @@ use serde_json::{Value, json};
 use crate::simulator::control::Control;
 use crate::simulator::org::records::id18;
 use crate::simulator::org::sobject::{Column, SObject};
-use crate::simulator::org::{Org, soql};
+use crate::simulator::org::{Org, describe, soql};
 use crate::simulator::rest::RestRefusal;
+use crate::simulator::writes::RecordError;
 
-use super::Shared;
+use super::{Shared, collections, sobjects};
 
 /// Requests a day of a Developer Edition org.
 const DAILY_REQUESTS: u64 = 15_000;
 /// URI and headers together may not be longer: Salesforce's documented limit.
 const HEAD_BYTES_MAX: usize = 16_384;
+/// What one upload to Bulk API 2.0 may hold at most.
+const BODY_BYTES_MAX: usize = 150 * 1_024 * 1_024;
 /// Queries whose further pages a user may still ask for; Salesforce forgets the oldest beyond ten.
 const CURSORS_MAX: usize = 10;
 
@@ -39,20 +42,67 @@ pub(crate) struct Cursors(Mutex<Vec<(String, Arc<Vec<Value>>)>>);
 pub(super) fn router(control: Arc<Control>) -> Router<Arc<Control>> {
     Router::new()
         .route("/limits", get(limits))
+        .route("/sobjects", get(sobjects::all))
+        .route("/sobjects/{object}", get(sobjects::about).post(sobjects::create))
         .route("/sobjects/{object}/describe", get(describe))
+        .route("/sobjects/{object}/describe/", get(describe))
+        .route(
+            "/sobjects/{object}/{id}",
+            get(sobjects::read)
+                .patch(sobjects::update)
+                .delete(sobjects::delete),
+        )
+        .route(
+            "/sobjects/{object}/{field}/{value}",
+            get(sobjects::read_by_key)
+                .patch(sobjects::upsert)
+                .delete(sobjects::delete_by_key),
+        )
+        .route(
+            "/composite/sobjects",
+            post(collections::insert)
+                .patch(collections::update)
+                .delete(collections::delete),
+        )
+        .route(
+            "/composite/sobjects/{object}/{field}",
+            axum::routing::patch(collections::upsert),
+        )
         .route("/query", get(query))
+        // Clients that others wrote ask so.
+        .route("/query/", get(query))
         .route("/query/{locator}", get(more))
         .fallback(async || RestRefusal::not_found())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(control, gate))
 }
 
 impl RestRefusal {
-    fn not_found() -> Self {
+    pub(super) fn not_found() -> Self {
         Self::new(404, "NOT_FOUND", "The requested resource does not exist")
+    }
+
+    pub(super) fn unsupported(object: &str) -> Self {
+        let message = format!("sObject type '{object}' is not supported.");
+        Self::new(400, "INVALID_TYPE", &message)
     }
 
     fn malformed(rule: &str) -> Self {
         Self::new(400, "MALFORMED_QUERY", rule)
+    }
+}
+
+impl From<RecordError> for RestRefusal {
+    fn from(error: RecordError) -> Self {
+        let status = match error.status_code.as_str() {
+            "NOT_FOUND" | "ENTITY_IS_DELETED" | "INVALID_CROSS_REFERENCE_KEY" => 404,
+            "REQUEST_LIMIT_EXCEEDED" => 403,
+            _ => 400,
+        };
+        Self {
+            fields: error.fields,
+            ..Self::new(status, &error.status_code, &error.message)
+        }
     }
 }
 
@@ -67,7 +117,7 @@ impl IntoResponse for RestRefusal {
     }
 }
 
-type Answer = Result<Json<Value>, RestRefusal>;
+pub(super) type Answer = Result<Json<Value>, RestRefusal>;
 
 /// The refusal of a request that bears no good token.
 pub(super) fn refusal(org: &Org, headers: &HeaderMap) -> Option<Response> {
@@ -148,7 +198,7 @@ async fn describe(State(simulator): Shared, Path((version, object)): Path<(Strin
     let org = simulator.org();
     org.counters.describe_calls.add(1);
     let object = org.sobject(&object).ok_or_else(RestRefusal::not_found)?;
-    Ok(Json(object.describe(&url_of(&version, &object.name))))
+    Ok(Json(describe::object(&object, &url_of(&version, &object.name))))
 }
 
 async fn query(
@@ -200,10 +250,7 @@ fn page(org: &Org, version: &str, locator: &str, rows: &[Value], start: usize) -
 
 fn rows(org: &Org, version: &str, text: &str) -> Result<Vec<Value>, RestRefusal> {
     let query = soql::parse(text).map_err(|rule| RestRefusal::malformed(&rule))?;
-    let unsupported = || {
-        let message = format!("sObject type '{}' is not supported.", query.object);
-        RestRefusal::new(400, "INVALID_TYPE", &message)
-    };
+    let unsupported = || RestRefusal::unsupported(&query.object);
     let object = org.sobject(&query.object).ok_or_else(unsupported)?;
     let columns = query.fields.iter().map(|name| column(&object, name));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
@@ -245,6 +292,6 @@ fn column<'o>(object: &'o SObject, name: &str) -> Result<&'o Column, RestRefusal
     })
 }
 
-fn url_of(version: &str, object: &str) -> String {
+pub(super) fn url_of(version: &str, object: &str) -> String {
     format!("/services/data/{version}/sobjects/{object}")
 }

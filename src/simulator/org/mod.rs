@@ -4,17 +4,22 @@ pub(super) mod bitmap;
 pub(super) mod bus;
 pub(super) mod catalog;
 pub(super) mod change;
+pub(super) mod describe;
 pub(super) mod diff;
 pub(super) mod encode;
+pub(super) mod fields;
 pub(super) mod prepared;
 pub(super) mod records;
 pub(super) mod replay_id;
+pub(super) mod row;
 pub(super) mod samples;
 pub(super) mod schemas;
 pub(super) mod sobject;
 pub(super) mod soql;
 pub(super) mod tokens;
 pub(super) mod topics;
+pub(super) mod values;
+pub(super) mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +31,7 @@ use serde_json::{Map, Value as Json};
 
 use self::bus::{Bus, FIRST_POSITION, NewEvent};
 use self::change::{Change, ChangeType, Defaults, PlatformEvent, RawEvent};
+use self::fields::Rulebook;
 use self::records::Records;
 use self::replay_id::Position;
 use self::schemas::{EventSchema, Schemas};
@@ -38,6 +44,7 @@ use super::faults::Faults;
 use super::http::rest::Cursors;
 use super::rest::RestFaults;
 use super::settings::SimulatorSettings;
+use super::writes::Writes;
 use super::{ids, oauth};
 
 #[derive(Debug)]
@@ -54,6 +61,8 @@ pub(super) struct Org {
     pub(super) rejections: Mutex<std::collections::VecDeque<String>>,
     pub(super) records: Mutex<Records>,
     pub(super) rest_faults: RestFaults,
+    pub(super) writes: Writes,
+    pub(super) rulebook: RwLock<Rulebook>,
     pub(super) cursors: Cursors,
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
     /// The number of the next new record.
@@ -74,6 +83,8 @@ impl Org {
             rejections: Mutex::default(),
             records: Mutex::default(),
             rest_faults: RestFaults::default(),
+            writes: Writes::default(),
+            rulebook: RwLock::default(),
             cursors: Cursors::default(),
             topics: RwLock::default(),
             next_record: AtomicU64::new(1),
@@ -86,6 +97,14 @@ impl Org {
         }
         for entry in catalog::entries() {
             org.define(entry.topic, entry.kind, entry.schema.as_deref())?;
+        }
+        {
+            let (rulebook, mut records) = (org.rulebook.read(), org.records.lock());
+            for object in ["Account", "Contact", "Order__c"] {
+                rulebook
+                    .keys_of(object)
+                    .for_each(|field| records.add_key(object, field));
+            }
         }
         org.schemas.add(samples::older_account()?);
         for token in &org.settings.access_tokens {
@@ -185,6 +204,26 @@ impl Org {
         Ok(self.bus.append(&topic, events))
     }
 
+    /// Puts complete changes of one object on the bus, and touches no record.
+    fn tell(&self, changes: &[Change]) -> Result<(), String> {
+        let Some(first) = changes.first() else {
+            return Ok(());
+        };
+        let topic = self.existing(&first.topic())?;
+        let schema = schema_of(&topic)?;
+        let events = changes.iter().map(|change| {
+            Ok(NewEvent {
+                id: change.event_id.clone().unwrap_or_else(ids::rpc_id),
+                schema_id: schema.id.clone(),
+                payload: change::payload(change, &schema)?.into(),
+                ..NewEvent::default()
+            })
+        });
+        let events = events.collect::<Result<Vec<_>, String>>()?;
+        self.bus.append(&topic, events);
+        Ok(())
+    }
+
     /// Writes to a record as an update does, and makes no event of it.
     pub(super) fn set_record(&self, entity: &str, id: &str, fields: Map<String, Json>) -> Result<(), String> {
         let schema = schema_of(self.existing(&change::topic_of(entity))?.as_ref())?;
@@ -222,7 +261,23 @@ impl Org {
             Some(custom) => format!("{custom}__c"),
             None => stem.to_owned(),
         };
-        Some(SObject::new(&name, &schema))
+        Some(SObject::new(&name, &schema).with_rules(&self.rulebook.read()))
+    }
+
+    /// Every object that the user may see.
+    pub(super) fn sobjects(&self) -> Vec<SObject> {
+        let topics = self.topics();
+        let objects = topics.iter().filter(|topic| topic.kind == Kind::Change);
+        let names =
+            objects.filter_map(|topic| topic.name.strip_prefix("/data/")?.strip_suffix("ChangeEvent"));
+        names
+            .filter_map(|stem| {
+                self.sobject(&match stem.strip_suffix("__") {
+                    Some(custom) => format!("{custom}__c"),
+                    None => stem.to_owned(),
+                })
+            })
+            .collect()
     }
 
     pub(super) fn publish(&self, event: &PlatformEvent) -> Result<Position, String> {

@@ -6,6 +6,7 @@ mod http;
 mod publish;
 mod rest;
 mod subscribe;
+mod writes;
 
 use std::time::Duration;
 
