@@ -15,6 +15,7 @@
 //! Events are kept in memory, the newest two million a topic, records a hundred thousand an object; a restart begins
 //! a new org.
 
+pub mod bulk;
 mod clock;
 mod control;
 mod counters;
@@ -25,6 +26,7 @@ mod generator;
 mod http;
 mod ids;
 mod journal;
+mod limits;
 pub mod oauth;
 mod org;
 pub mod rest;
@@ -125,9 +127,15 @@ impl Simulator {
         spawn(serving);
         let control = Arc::new(Control::new(org.clone(), instance_url));
         let router = http::router(control.clone());
+        spawn(org::late::run(org.clone(), stopped.clone()));
         let ended = stopped.clone();
+        let http_listener = http::connection::Listener {
+            tcp: http_listener,
+            all: stopped.clone(),
+        };
         spawn(async move {
-            let serving = axum::serve(http_listener, router).into_future();
+            let service = router.into_make_service_with_connect_info::<server::connection::Cut>();
+            let serving = axum::serve(http_listener, service).into_future();
             ended.run_until_cancelled(serving).await;
         });
         if settings.prepared > 0 {

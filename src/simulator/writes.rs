@@ -154,6 +154,8 @@ pub struct WriteRules {
     /// A field that is not there, or a value of the wrong type, costs its own record alone. Otherwise Salesforce's
     /// parser stops at it and refuses the request, as it does.
     pub misfits_cost_one_record: bool,
+    /// How long after a write its change events come. A change that the control API makes does not wait behind them.
+    pub event_delay_ms: u64,
 }
 
 impl Default for WriteRules {
@@ -162,6 +164,7 @@ impl Default for WriteRules {
             collections_name_the_client: true,
             merge_changes: false,
             misfits_cost_one_record: false,
+            event_delay_ms: 0,
         }
     }
 }

@@ -161,6 +161,7 @@ fn write(
     rows: Vec<Result<Row, RecordError>>,
     all_or_none: bool,
 ) -> Answer {
+    org.counters.collections_calls.add(1);
     let named = org.writes.rules.lock().collections_name_the_client;
     let says_created = matches!(verb, Verb::Upsert { .. });
     let batch = Batch {

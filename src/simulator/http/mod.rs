@@ -1,7 +1,9 @@
 //! The org's HTTP side: OAuth, REST and the control API, on one port. Every answer carries the org's clock in its
 //! `Date` header.
 
+mod bulk;
 mod collections;
+pub(super) mod connection;
 pub(super) mod control;
 pub(super) mod oauth;
 mod origin;

@@ -4,16 +4,20 @@ pub(super) mod bitmap;
 pub(super) mod bus;
 pub(super) mod catalog;
 pub(super) mod change;
+
 pub(super) mod describe;
 pub(super) mod diff;
 pub(super) mod encode;
 pub(super) mod fields;
+pub(super) mod jobs;
+pub(super) mod late;
 pub(super) mod prepared;
 pub(super) mod records;
 pub(super) mod replay_id;
 pub(super) mod row;
 pub(super) mod samples;
 pub(super) mod schemas;
+pub(super) mod sheet;
 pub(super) mod sobject;
 pub(super) mod soql;
 pub(super) mod tokens;
@@ -24,14 +28,18 @@ pub(super) mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value as Json};
+use tokio::time::Instant;
 
 use self::bus::{Bus, FIRST_POSITION, NewEvent};
 use self::change::{Change, ChangeType, Defaults, PlatformEvent, RawEvent};
 use self::fields::Rulebook;
+use self::jobs::Jobs;
+use self::late::Late;
 use self::records::Records;
 use self::replay_id::Position;
 use self::schemas::{EventSchema, Schemas};
@@ -42,6 +50,7 @@ use super::clock::Clock;
 use super::counters::OrgCounters;
 use super::faults::Faults;
 use super::http::rest::Cursors;
+use super::limits::Allowance;
 use super::rest::RestFaults;
 use super::settings::SimulatorSettings;
 use super::writes::Writes;
@@ -62,6 +71,11 @@ pub(super) struct Org {
     pub(super) records: Mutex<Records>,
     pub(super) rest_faults: RestFaults,
     pub(super) writes: Writes,
+    pub(super) late: Late,
+    pub(super) jobs: Jobs,
+    pub(super) daily_batches: Allowance,
+    pub(super) daily_requests: Allowance,
+    pub(super) hourly_publishes: Allowance,
     pub(super) rulebook: RwLock<Rulebook>,
     pub(super) cursors: Cursors,
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
@@ -84,6 +98,11 @@ impl Org {
             records: Mutex::default(),
             rest_faults: RestFaults::default(),
             writes: Writes::default(),
+            late: Late::default(),
+            jobs: Jobs::default(),
+            daily_batches: Allowance::of_batches(),
+            daily_requests: Allowance::of_requests(),
+            hourly_publishes: Allowance::of_publishes(),
             rulebook: RwLock::default(),
             cursors: Cursors::default(),
             topics: RwLock::default(),
@@ -204,8 +223,8 @@ impl Org {
         Ok(self.bus.append(&topic, events))
     }
 
-    /// Puts complete changes of one object on the bus, and touches no record.
-    fn tell(&self, changes: &[Change]) -> Result<(), String> {
+    /// Puts complete changes of one object on the bus, now or a while later, and touches no record.
+    fn tell(&self, changes: &[Change], later: Duration) -> Result<(), String> {
         let Some(first) = changes.first() else {
             return Ok(());
         };
@@ -220,7 +239,11 @@ impl Org {
             })
         });
         let events = events.collect::<Result<Vec<_>, String>>()?;
-        self.bus.append(&topic, events);
+        if later.is_zero() && self.late.is_empty() {
+            self.bus.append(&topic, events);
+        } else {
+            self.late.push(Instant::now() + later, topic, events);
+        }
         Ok(())
     }
 

@@ -177,6 +177,12 @@ impl Records {
         (!record.is_deleted).then_some(record)
     }
 
+    /// The same, and its id as the org holds it.
+    pub(crate) fn get_with_id(&self, entity: &str, id: &str) -> Option<(&str, &Record)> {
+        let (id, record) = self.tables.get(entity)?.rows.get_key_value(id)?;
+        (!record.is_deleted).then_some((id.as_str(), record))
+    }
+
     /// The records of an object that are not deleted, the oldest first.
     pub(crate) fn all(&self, entity: &str) -> impl Iterator<Item = (&str, &Record)> {
         let table = self.tables.get(entity);

@@ -236,6 +236,10 @@ impl Column {
         self.place().is_some() && !whole_person && !self.rules.read_only && !fields::is_system(&self.name)
     }
 
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self.rest_type, "int" | "double" | "currency" | "percent")
+    }
+
     pub(crate) fn compound(&self) -> Option<&str> {
         self.compound.as_deref()
     }
@@ -277,6 +281,11 @@ impl Column {
             },
         }
     }
+}
+
+/// A moment as REST writes it.
+pub(crate) fn datetime(ms: i64) -> Json {
+    time_value("datetime", ms)
 }
 
 fn whole_name(name: &Json) -> Json {

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -483,8 +484,9 @@ impl Transaction<'_> {
             change.transaction_key = Some(transaction.clone());
             change.sequence_number = Some(sequence);
         }
+        let later = Duration::from_millis(rules.event_delay_ms);
         for run in changes.chunk_by(|one, next| one.entity == next.entity) {
-            if let Err(error) = self.org.tell(run) {
+            if let Err(error) = self.org.tell(run, later) {
                 tracing::warn!(error, "a write made a change that the org's schemas do not hold");
             }
         }

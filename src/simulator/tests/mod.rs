@@ -1,5 +1,6 @@
 //! The servers, seen through the generated client: what goes over the wire and nothing beside it.
 
+mod bulk;
 mod events;
 mod faults;
 mod http;

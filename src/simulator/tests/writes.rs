@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::simulator::org::encode;
+use crate::simulator::rest::{RestFault, RestRefusal};
 use crate::simulator::writes::{RecordFault, Trigger, WriteRules};
 
 const CONTACTS: &str = "/data/ContactChangeEvent";
@@ -487,6 +488,37 @@ async fn one_record_is_written_and_read_by_id_and_by_key() {
 }
 
 #[tokio::test]
+async fn records_are_asked_for_by_their_keys() {
+    let org = start(SimulatorSettings::default()).await;
+    let writer = Writer::new(&org);
+    let record = |key: &str| {
+        account(
+            key,
+            json!({"Name": format!("Account {key}"), "NumberOfEmployees": 7}),
+        )
+    };
+    writer
+        .upsert(&json!([record("A'1"), record("A-2"), record("A-3")]))
+        .await;
+    let query = async |filter: &str| {
+        let soql = format!("SELECT Customer_Id__c FROM Account WHERE {filter}");
+        let path = format!("query/?q={}", soql.replace(' ', "+").replace('=', "%3D"));
+        let (status, body) = writer.send(Method::GET, &path, &Json::Null).await;
+        assert_eq!(status, 200, "{body}");
+        let rows = body["records"].as_array().expect("rows").clone();
+        rows.iter()
+            .map(|row| row["Customer_Id__c"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        query(r"Customer_Id__c IN ('A\'1', 'a-3', 'none')").await,
+        ["A'1", "A-3"]
+    );
+    assert_eq!(query("Name = 'Account A-2'").await, ["A-2"]);
+    assert_eq!(query("NumberOfEmployees = 7").await.len(), 3);
+}
+
+#[tokio::test]
 async fn a_describe_says_what_may_be_written_and_what_is_a_key() {
     let org = start(SimulatorSettings::default()).await;
     org.add_external_id("Contact", "Code__c", FieldRules::key())
@@ -612,4 +644,93 @@ async fn changes_merge_and_lose_the_clients_name_where_told() {
     assert_eq!(events.len(), 3, "creations stay apart");
     assert_eq!(header["recordIds"].as_array().map(Vec::len), Some(2));
     assert_eq!(header["changeOrigin"], "com/salesforce/api/rest/66.0");
+}
+
+#[tokio::test]
+async fn an_answer_is_lost_after_the_write_was_done() {
+    let org = start(SimulatorSettings::default()).await;
+    let writer = Writer::new(&org);
+    let body = json!({"records": [account("A-1", json!({"Name": "Acme"}))]});
+    let fault = RestFault {
+        path: Some("composite".into()),
+        method: Some("PATCH".into()),
+        lose_answer: true,
+        ..RestFault::default()
+    };
+    org.rest_fault(fault.clone());
+    let url = format!("{}/services/data/v66.0/{BY_KEY}", org.login_url());
+    let request = || writer.http.patch(&url).bearer_auth(&writer.token).json(&body);
+    assert!(request().send().await.is_err(), "the connection is gone");
+    assert_eq!(org.records("Account").len(), 1);
+    org.rest_fault(RestFault {
+        refusal: Some(RestRefusal::new(500, "UNKNOWN_EXCEPTION", "lost")),
+        ..fault
+    });
+    assert_eq!(writer.send(Method::PATCH, BY_KEY, &body).await.0, 500);
+    org.rest_fault(RestFault {
+        cut: true,
+        ..RestFault::default()
+    });
+    assert!(request().send().await.is_err());
+    let results = writer.upsert(&body["records"]).await;
+    assert_eq!(results[0]["created"], json!(false));
+    assert_eq!(events(&org, ACCOUNTS).len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_comes_before_the_answer_or_long_after_the_write() {
+    let org = start(SimulatorSettings::default()).await;
+    let writer = Writer::new(&org);
+    let records = |name: &str| json!([account("A-1", json!({"Name": name}))]);
+    org.rest_fault(RestFault {
+        answer_delay_ms: 60_000,
+        ..RestFault::default()
+    });
+    let first = records("Acme");
+    let slow = writer.upsert(&first);
+    let seen = async {
+        while events(&org, ACCOUNTS).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = slow => panic!("the answer waits"),
+        () = seen => {}
+    }
+    org.set_write_rules(WriteRules {
+        event_delay_ms: 100,
+        ..WriteRules::default()
+    });
+    writer.upsert(&records("Acme Two")).await;
+    assert_eq!(org.records("Account")[0].1["Name"], "Acme Two");
+    org.set_write_rules(WriteRules::default());
+    writer.upsert(&records("Acme Three")).await;
+    while events(&org, ACCOUNTS).len() < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let names: Vec<_> = events(&org, ACCOUNTS)
+        .iter()
+        .map(|event| event["Name"].clone())
+        .collect();
+    assert_eq!(names, ["Acme", "Acme Two", "Acme Three"]);
+}
+
+#[tokio::test]
+async fn a_days_requests_are_used_up_and_come_back() {
+    let org = start(SimulatorSettings::default()).await;
+    let writer = Writer::new(&org);
+    org.set_daily_requests(100, 99);
+    let records = json!([account("A-1", json!({"Name": "Acme"}))]);
+    writer.upsert(&records).await;
+    let (status, refusal) = writer
+        .send(Method::PATCH, BY_KEY, &json!({"records": records}))
+        .await;
+    assert_eq!(
+        (status, &refusal[0]["errorCode"]),
+        (403, &json!("REQUEST_LIMIT_EXCEEDED"))
+    );
+    assert_eq!(refusal[0]["message"], "TotalRequests Limit exceeded.");
+    org.set_daily_requests(200, 100);
+    let (_, limits) = writer.send(Method::GET, "limits", &Json::Null).await;
+    assert_eq!(limits["DailyApiRequests"], json!({"Max": 200, "Remaining": 99}));
 }
