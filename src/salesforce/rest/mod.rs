@@ -15,6 +15,8 @@
 //! * Requests count against the org's daily limit (`limits`): one for each two hundred records or so, one for describe
 //!   an hour.
 
+mod bulk;
+mod bulk_csv;
 mod call;
 mod collections;
 mod describe;
@@ -43,6 +45,8 @@ use crate::error::{ErrorKind, Failure};
 use crate::salesforce::auth::TokenSource;
 use crate::salesforce::http;
 
+pub use bulk::{BULK_UPLOAD_BYTES_MAX, BulkJob, JobState};
+pub use bulk_csv::{BulkResult, BulkRow, BulkRows, NoResults, Unfit, bulk_csv, bulk_key, fits_bulk};
 pub use collections::{WRITE_RECORDS_MAX, WriteError, WriteOutcome, WriteTarget};
 pub use describe::{Describe, Field, FieldType};
 pub use limits::{ApiBudget, ApiUsage, BudgetAction, Limit};

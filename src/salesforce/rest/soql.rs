@@ -194,11 +194,10 @@ mod tests {
             .map(|n| quoted(&format!("{n} {}", "ü'".repeat(n % 90))))
             .collect();
         let mut seen = 0;
+        let client = reqwest::Client::new();
         for chunk in literal_chunks(&literals) {
             seen += chunk.len();
-            let url = reqwest::Client::new()
-                .get("http://h/")
-                .query(&[("q", chunk.join(","))]);
+            let url = client.get("http://h/").query(&[("q", chunk.join(","))]);
             let bytes = url.build().unwrap().url().as_str().len();
             assert!(bytes <= QUERY_BYTES_MAX - 480, "{bytes}");
         }

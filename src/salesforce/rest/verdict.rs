@@ -126,7 +126,7 @@ pub enum BoundedReason {
     ParentMissing,
     /// Somebody else is just creating a record of the same external id.
     NewKeyClash,
-    /// Salesforce found the same external id twice in one request. Alone it cannot be.
+    /// Salesforce found the same id or external id twice in one request. Alone it cannot be.
     KeyTwice,
     /// A trigger or flow of the org met a lock.
     LockInAutomation,
@@ -196,7 +196,7 @@ pub fn row_action(refusal: &RowRefusal, operation: Operation, external_id: Optio
         "INVALID_FIELD" if says("foreign key external id") => {
             RowAction::RetryBounded(BoundedReason::ParentMissing)
         }
-        "DUPLICATE_VALUE" if says("duplicate external id specified") => {
+        "DUPLICATE_VALUE" if says("duplicate external id specified") || says("duplicate id specified") => {
             RowAction::RetryBounded(BoundedReason::KeyTwice)
         }
         "DUPLICATE_VALUE" if operation == Operation::Upsert && is_clash(&says, external_id) => {
