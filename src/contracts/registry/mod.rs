@@ -17,7 +17,7 @@ mod subject;
 mod wire;
 
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 #[cfg(test)]
 mod tests;
 

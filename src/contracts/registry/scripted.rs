@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::config::{RegistryCredentials, SchemaRegistryConfig, SubjectNaming};
 use crate::runtime::task::{self, Task};
 
-pub(super) struct Scripted {
-    pub(super) url: String,
+pub(crate) struct Scripted {
+    pub(crate) url: String,
     script: Arc<Script>,
     _server: Task<()>,
 }
@@ -27,15 +27,15 @@ struct Script {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// `POST /subjects/a/versions`, as it stood on the wire.
-    pub(super) line: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
+    pub(crate) line: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Scripted {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback");
@@ -52,37 +52,37 @@ impl Scripted {
         }
     }
 
-    pub(super) fn answer(&self, status: u16, body: Value) {
+    pub(crate) fn answer(&self, status: u16, body: Value) {
         self.answer_with(status, &body.to_string(), HeaderMap::new());
     }
 
     /// A registry's own no.
-    pub(super) fn refuse(&self, status: u16, code: i64, message: &str) {
+    pub(crate) fn refuse(&self, status: u16, code: i64, message: &str) {
         self.answer(status, json!({"error_code": code, "message": message}));
     }
 
-    pub(super) fn answer_with(&self, status: u16, body: &str, headers: HeaderMap) {
+    pub(crate) fn answer_with(&self, status: u16, body: &str, headers: HeaderMap) {
         self.script
             .answers
             .lock()
             .push_back((status, body.to_owned(), headers));
     }
 
-    pub(super) fn ask_to_wait(&self, seconds: u32) {
+    pub(crate) fn ask_to_wait(&self, seconds: u32) {
         let told = (header::RETRY_AFTER, HeaderValue::from(seconds));
         self.answer_with(429, "", HeaderMap::from_iter([told]));
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.script.asked.lock().clone()
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.line).collect()
     }
 }
 
-pub(super) fn config(urls: &[&str], credentials: Option<RegistryCredentials>) -> SchemaRegistryConfig {
+pub(crate) fn config(urls: &[&str], credentials: Option<RegistryCredentials>) -> SchemaRegistryConfig {
     SchemaRegistryConfig {
         urls: urls.iter().map(|&url| url.to_owned()).collect(),
         subject: SubjectNaming::Topic,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Refusal;
 use super::coerce::{self, Rule};
 use super::moment::{self, Unit};
-use super::record::no_such_field;
+use super::record::{ATTRIBUTES, no_such_field};
 use crate::config::Operation;
 use crate::salesforce::rest::{Describe, Field, FieldType};
 
@@ -85,7 +85,7 @@ impl Column {
             } => {
                 let mut other = Map::new();
                 if let Some(object) = object {
-                    other.insert("attributes".to_owned(), json!({"type": object}));
+                    other.insert(ATTRIBUTES.to_owned(), json!({"type": object}));
                 }
                 other.insert(external_id.clone(), value);
                 body.insert(relationship.clone(), Json::Object(other))
@@ -185,7 +185,9 @@ impl Place {
                 let time = moment::time(coerce::time_ms(value)?, Unit::Millis);
                 text(time.map(|time| time + "Z"))
             }
-            FieldType::Picklist | FieldType::MultiPicklist => coerce::choices(value, field.length).map(Json::from),
+            FieldType::Picklist | FieldType::MultiPicklist => {
+                coerce::choices(value, field.length).map(Json::from)
+            }
             FieldType::Id | FieldType::Reference => match value {
                 Json::String(_) => Ok(value.clone()),
                 other => Err(format!(

@@ -180,6 +180,7 @@ fn decimal(bytes: &[u8], scale: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -270,5 +271,27 @@ mod tests {
             read_as("\"string\"", &[0xfe, 0xff, 0xff, 0x7f, b'a']),
             Err("the data ends early")
         );
+    }
+
+    const EVERYTHING: &str = r#"{"type":"record","name":"R","fields":[
+        {"name":"t","type":["null",{"type":"long","logicalType":"timestamp-micros"}]},
+        {"name":"n","type":{"type":"long","logicalType":"timestamp-nanos"}},
+        {"name":"d","type":{"type":"int","logicalType":"date"}},{"name":"c","type":{"type":"long","logicalType":"time-micros"}},
+        {"name":"a","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":3}},
+        {"name":"u","type":{"type":"fixed","name":"U","size":16,"logicalType":"uuid"}},
+        {"name":"m","type":{"type":"map","values":["null","double","R"]}}]}"#;
+
+    proptest! {
+        #[test]
+        fn no_bytes_take_the_process_down(datum in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&Schema::parse(EVERYTHING).unwrap(), &datum);
+        }
+
+        #[test]
+        fn a_decimal_is_the_number_that_its_bytes_are(number in any::<i128>(), scale in 0_u32..6) {
+            let text = decimal(&number.to_be_bytes(), scale).unwrap();
+            prop_assert_eq!(text.replace('.', "").parse(), Ok(number));
+            prop_assert_eq!(text.split_once('.').map_or(0, |(_, digits)| digits.len()), scale as usize);
+        }
     }
 }

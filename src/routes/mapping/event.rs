@@ -276,7 +276,7 @@ impl Column {
 
     fn write_as_is(&self, schema: &Schema, value: &Json, out: &mut Vec<u8>) -> Result<(), Rule> {
         write_json_value(schema, self.type_id, value, out)
-            .map_err(|misfit| format!("takes {}, not {}", misfit.expected, coerce::kind_of(value)))
+            .map_err(|_| format!("the value does not fit {}", schema.describe(self.type_id)))
     }
 }
 

@@ -154,12 +154,13 @@ impl Expression {
 
     fn context<'a>(&self, record: &'a Decoded) -> Context<'a, 'a> {
         let mut context = Context::with_env(Arc::clone(&STANDARD));
-        let members = |of| Box::new(Fields::new(Members(of)));
-        context.add_variable_as_val(VALUE_MEMBERS, members(Some(Tree::of(record.value.as_ref()))));
-        context.add_variable_as_val(HEADER_MEMBERS, members(Some(Tree::Object(&record.headers))));
+        let members = |root, tree| Box::new(Fields::new(Members { root, tree }));
+        let value = members(VALUE, Tree::Json(record.value.as_ref()));
+        context.add_variable_as_val(VALUE_MEMBERS, value);
+        context.add_variable_as_val(HEADER_MEMBERS, members(HEADERS, Tree::Object(&record.headers)));
         // A key that cannot be read is no variable: `no_answer` says why.
         if let Ok(key) = key_of(record) {
-            context.add_variable_as_val(KEY_MEMBERS, members(Some(Tree::of(key))));
+            context.add_variable_as_val(KEY_MEMBERS, members(KEY, Tree::Json(key)));
         }
         for whole in &self.wholes {
             let value = match *whole {
@@ -168,7 +169,7 @@ impl Expression {
                     Ok(key) => key.map_or_else(null, from_json),
                     Err(_) => continue,
                 },
-                HEADERS => Box::new(Fields::new(Members(Some(Tree::Object(&record.headers))))),
+                HEADERS => Box::new(Fields::new(Object(&record.headers))),
                 "topic" => Box::new(CelString::from(record.topic.as_str())),
                 "partition" => Box::new(CelInt::from(i64::from(record.partition))),
                 "offset" => Box::new(CelInt::from(record.offset)),
@@ -239,27 +240,26 @@ enum Tree<'a> {
     Object(&'a Map<String, Json>),
 }
 
-impl<'a> Tree<'a> {
-    const fn of(json: Option<&'a Json>) -> Self {
-        Self::Json(json)
-    }
-}
-
-/// The members of an object, by the whole path.
+/// What lies behind a variable, by the whole path.
 #[derive(Clone, Copy)]
-struct Members<'a>(Option<Tree<'a>>);
+struct Members<'a> {
+    root: &'static str,
+    tree: Tree<'a>,
+}
 
 impl<'a> Lookup<'a> for Members<'a> {
     fn get(self, path: &str) -> Found<'a> {
         let names = path.split(SEPARATOR);
-        let found = match self.0 {
-            Some(Tree::Json(root)) => walk(root, names),
-            Some(Tree::Object(map)) => walk_headers(map, names),
-            None => Err(Lost::Missing),
+        let found = match self.tree {
+            Tree::Json(root) => walk(root, names),
+            Tree::Object(map) => walk_headers(map, names),
         };
         match found {
             Ok(found) => Ok(found.map_or_else(null, from_json)),
-            Err(Lost::Missing) => Err(ExecutionError::no_such_key(path)),
+            Err(Lost::Missing) => Err(ExecutionError::no_such_key(&format!(
+                "{}{SEPARATOR}{path}",
+                self.root
+            ))),
             Err(Lost::Within(kind)) => Err(ExecutionError::no_such_overload(
                 ".",
                 vec![kind.to_owned(), "a name".to_owned()],
@@ -267,13 +267,9 @@ impl<'a> Lookup<'a> for Members<'a> {
         }
     }
 
+    /// No expression can ask for them.
     fn names(self) -> Vec<&'a str> {
-        match self.0 {
-            Some(Tree::Json(Some(Json::Object(map))) | Tree::Object(map)) => {
-                map.keys().map(String::as_str).collect()
-            }
-            _ => Vec::new(),
-        }
+        Vec::new()
     }
 }
 

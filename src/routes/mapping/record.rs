@@ -22,6 +22,7 @@ use crate::config::{OnTombstone, Operation};
 use crate::salesforce::rest::{Describe, Field};
 
 const ID: &str = "Id";
+pub(super) const ATTRIBUTES: &str = "attributes";
 
 /// A value of the external id, or a record id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +121,7 @@ pub struct RecordTarget {
 impl RecordTarget {
     /// # Errors
     /// Every field of the mapping that the object does not have, or that this user may not write; an external id that
-    /// is none.
+    /// is none; an operation that the user may not do at all.
     pub fn new(
         program: Arc<Program>,
         object: &Describe,
@@ -128,7 +129,7 @@ impl RecordTarget {
         external_id: Option<&str>,
         on_tombstone: OnTombstone,
     ) -> Result<Self, Vec<Refusal>> {
-        let mut refusals = Vec::new();
+        let mut refusals: Vec<_> = denied(object, operation).into_iter().collect();
         let finder = finder(object, operation, external_id).unwrap_or_else(|refusal| {
             refusals.push(refusal);
             Finder::None
@@ -232,7 +233,7 @@ impl RecordTarget {
             return Ok(Write::Delete(self.victim(found)?));
         }
         let mut body = Map::new();
-        body.insert("attributes".to_owned(), json!({"type": self.object}));
+        body.insert(ATTRIBUTES.to_owned(), json!({"type": self.object}));
         let (external_id, record_id) = self.find(found, &mut body)?;
         for (index, column) in &self.columns {
             if let Some(value) = self.program.value(*index, record)? {
@@ -335,6 +336,40 @@ impl RecordTarget {
     pub(super) fn ignored(&self) -> Vec<String> {
         self.ignored.names()
     }
+}
+
+/// A body as columns and values, as Bulk's CSV names them (F§11.8): `Id`, `LastName`, `Account.Ext__c`,
+/// `User:Owner.Ext__c`.
+pub fn bulk_columns(body: &Map<String, Json>) -> Vec<(String, &Json)> {
+    let mut columns = Vec::with_capacity(body.len());
+    for (name, value) in body.iter().filter(|(name, _)| *name != ATTRIBUTES) {
+        let Json::Object(other) = value else {
+            let name = if name == "id" { ID } else { name };
+            columns.push((name.to_owned(), value));
+            continue;
+        };
+        let object = other
+            .get(ATTRIBUTES)
+            .and_then(|attributes| attributes.get("type")?.as_str());
+        let prefix = object.map_or_else(String::new, |object| format!("{object}:"));
+        let ids = other.iter().filter(|(external_id, _)| *external_id != ATTRIBUTES);
+        columns.extend(ids.map(|(external_id, value)| (format!("{prefix}{name}.{external_id}"), value)));
+    }
+    columns
+}
+
+/// What the user may not do to any record of the object. An upsert may be either; Salesforce says it record by record.
+fn denied(object: &Describe, operation: Operation) -> Option<Refusal> {
+    let (is_allowed, what) = match operation {
+        Operation::Insert => (object.is_createable(), "insert"),
+        Operation::Update => (object.is_updateable(), "update"),
+        Operation::Upsert => (
+            object.is_createable() || object.is_updateable(),
+            "insert or update",
+        ),
+        Operation::Delete => (object.is_deletable(), "delete"),
+    };
+    (!is_allowed).then(|| Refusal::of_record(format!("the user may not {what} records of {}", object.name())))
 }
 
 fn finder(object: &Describe, operation: Operation, external_id: Option<&str>) -> Result<Finder, Refusal> {

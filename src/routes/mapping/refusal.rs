@@ -35,6 +35,17 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// What a target's constructor refused, as what halts the route: somebody must correct the mapping, the object or
+    /// the user's permissions.
+    pub fn halt(route: &str, refusals: &[Self]) -> Failure {
+        let rules: Vec<_> = refusals.iter().map(|refusal| refusal.public.as_str()).collect();
+        let message = format!("route {route}: the mapping does not fit: {}", rules.join("; "));
+        Failure::new(ErrorKind::Denied, message)
+            .remedy("correct the route's fields, or let the user write them, then resume")
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.public)

@@ -1,0 +1,6 @@
+mod coercions;
+mod events;
+mod expressions;
+mod fixtures;
+mod records;
+mod sources;
