@@ -4,6 +4,7 @@
 //!  Connection ──▶ Topics         looked up, made when asked, never by accident
 //!             ──▶ RouteProducer  records and position in one transaction
 //!             ──▶ PositionStore  where a route stands, read past other routes' open transactions
+//!             ──▶ WritesTopic    what is about to be written to the other side, followed by every instance
 //!             ──▶ Ownership      which routes this instance runs, and which are paused
 //! ```
 //!
@@ -17,6 +18,7 @@ mod positions;
 mod producer;
 mod record;
 mod topics;
+mod writes;
 
 pub use client::{Connection, RECORD_BYTES_MAX};
 pub use ownership::{Assignment, Ownership};
@@ -24,3 +26,4 @@ pub use positions::{PositionStore, internal_topics};
 pub use producer::{Handed, Refusal, RouteProducer, Timing, WriteError, Written};
 pub use record::{Record, partition_of};
 pub use topics::Topics;
+pub use writes::{Following, WritesTopic};
