@@ -1,4 +1,4 @@
-//! What REST knows of an object: the names of its fields that this user may read, and their types.
+//! What REST knows of an object: the fields that this user may read, their types, and what it may write.
 //!
 //! Kept for an hour, an object at a time, asked for once however many routes want it; given up as soon as a query
 //! showed that it no longer holds. There are as many as the org has objects with events.
@@ -20,50 +20,183 @@ const AGE_MAX: Duration = Duration::from_secs(3600);
 /// As with event schemas: routes do not repeat a refused call one after the other, and nobody waits for it.
 const REFUSAL_KEPT: Duration = Duration::from_secs(5);
 
-/// How REST writes a field's values, as far as they are not written as Avro would have them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What REST calls a field's type, and so how its values are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FieldType {
+    Id,
+    /// The id of another record.
+    Reference,
+    Boolean,
+    String,
+    TextArea,
+    /// A string that Salesforce checks the form of.
+    Email,
+    Phone,
+    Url,
+    Picklist,
+    /// Values with `;` between them.
+    MultiPicklist,
+    Combobox,
+    Encrypted,
+    Int,
+    Long,
+    Double,
+    Currency,
+    Percent,
     DateTime,
     Date,
     Time,
+    /// A file's content.
+    Base64,
     /// A whole address or location; its parts are fields of their own.
     Compound,
+    /// `anyType`, `complexvalue`, and what a later release brings.
     Other,
+}
+
+/// A field as `describe` tells it to this user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// As Salesforce spells it.
+    pub name: String,
+    pub field_type: FieldType,
+    /// REST's own word for the type: for messages.
+    pub type_name: String,
+    /// May stand in a record that is inserted.
+    pub createable: bool,
+    /// May stand in a record that is updated.
+    pub updateable: bool,
+    pub nillable: bool,
+    /// Gets a value of its own where an inserted record has none.
+    pub defaulted_on_create: bool,
+    pub external_id: bool,
+    /// An upsert, or a relationship, may name a record by it: external ids, `Id`, and a few standard fields.
+    pub id_lookup: bool,
+    pub unique: bool,
+    /// Whether values that differ in case alone are different, for a unique field.
+    pub case_sensitive: bool,
+    /// Of a reference: what a record's JSON calls the other record (`Account`, `Parent__r`).
+    pub relationship_name: Option<String>,
+    /// Of a reference: the objects it may point to; several: it is polymorphic.
+    pub reference_to: Vec<String>,
+    /// Of a text: its longest value, in characters; else 0.
+    pub length: u32,
+    /// Of a double, currency or percent: all digits, and those behind the point.
+    pub precision: u32,
+    pub scale: u32,
+    /// Of an int: all digits.
+    pub digits: u32,
 }
 
 /// One object as `describe` tells it.
 #[derive(Debug)]
 pub struct Describe {
     name: String,
-    fields: HashMap<String, FieldType>,
+    createable: bool,
+    updateable: bool,
+    deletable: bool,
+    fields: HashMap<String, Field>,
     since: Instant,
     is_stale: AtomicBool,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Body {
     name: String,
-    fields: Vec<Field>,
+    #[serde(default)]
+    createable: bool,
+    #[serde(default)]
+    updateable: bool,
+    #[serde(default)]
+    deletable: bool,
+    fields: Vec<FieldBody>,
 }
 
+/// What is left out or null is false, none, or 0.
 #[derive(Deserialize)]
-struct Field {
+#[serde(rename_all = "camelCase")]
+struct FieldBody {
     name: String,
     #[serde(rename = "type")]
-    rest_type: String,
+    type_name: String,
+    #[serde(default)]
+    createable: bool,
+    #[serde(default)]
+    updateable: bool,
+    #[serde(default)]
+    nillable: bool,
+    #[serde(default)]
+    defaulted_on_create: bool,
+    #[serde(default)]
+    external_id: bool,
+    #[serde(default)]
+    id_lookup: bool,
+    #[serde(default)]
+    unique: bool,
+    #[serde(default)]
+    case_sensitive: bool,
+    relationship_name: Option<String>,
+    reference_to: Option<Vec<String>>,
+    length: Option<u32>,
+    precision: Option<u32>,
+    scale: Option<u32>,
+    digits: Option<u32>,
+}
+
+impl From<FieldBody> for Field {
+    fn from(body: FieldBody) -> Self {
+        Self {
+            field_type: field_type(&body.type_name),
+            name: body.name,
+            type_name: body.type_name,
+            createable: body.createable,
+            updateable: body.updateable,
+            nillable: body.nillable,
+            defaulted_on_create: body.defaulted_on_create,
+            external_id: body.external_id,
+            id_lookup: body.id_lookup,
+            unique: body.unique,
+            case_sensitive: body.case_sensitive,
+            relationship_name: body.relationship_name,
+            reference_to: body.reference_to.unwrap_or_default(),
+            length: body.length.unwrap_or_default(),
+            precision: body.precision.unwrap_or_default(),
+            scale: body.scale.unwrap_or_default(),
+            digits: body.digits.unwrap_or_default(),
+        }
+    }
+}
+
+impl Field {
+    /// A value as it is compared where it names a record: an external id that is not case sensitive is the same in
+    /// any case. What two values must share to mean one record.
+    pub fn folded(&self, value: &str) -> String {
+        fold(value, self.case_sensitive)
+    }
+}
+
+/// See [`Field::folded`].
+pub(super) fn fold(value: &str, case_sensitive: bool) -> String {
+    if case_sensitive {
+        value.to_owned()
+    } else {
+        value.to_lowercase()
+    }
 }
 
 impl Describe {
     /// # Errors
     /// When the body is not what `describe` answers.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+    pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
         let body: Body = serde_json::from_slice(body)?;
-        let fields = body.fields.into_iter();
+        let fields = body.fields.into_iter().map(Field::from);
         Ok(Self {
             name: body.name,
-            fields: fields
-                .map(|field| (field.name, field_type(&field.rest_type)))
-                .collect(),
+            createable: body.createable,
+            updateable: body.updateable,
+            deletable: body.deletable,
+            fields: fields.map(|field| (field.name.clone(), field)).collect(),
             since: Instant::now(),
             is_stale: AtomicBool::new(false),
         })
@@ -75,8 +208,35 @@ impl Describe {
     }
 
     /// `None`: there is no such field, or this user may not see it.
-    pub fn field(&self, name: &str) -> Option<FieldType> {
-        self.fields.get(name).copied()
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name)
+    }
+
+    /// In no order.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields.values()
+    }
+
+    /// The reference that a record's JSON names so: `Account` is `AccountId`'s.
+    pub fn relationship(&self, name: &str) -> Option<&Field> {
+        self.fields
+            .values()
+            .find(|field| field.relationship_name.as_deref() == Some(name))
+    }
+
+    /// Whether the user may insert records.
+    pub const fn is_createable(&self) -> bool {
+        self.createable
+    }
+
+    /// Whether the user may update records.
+    pub const fn is_updateable(&self) -> bool {
+        self.updateable
+    }
+
+    /// Whether the user may delete records.
+    pub const fn is_deletable(&self) -> bool {
+        self.deletable
     }
 
     /// What a query refused is not what the object is: the next reader asks again.
@@ -89,11 +249,30 @@ impl Describe {
     }
 }
 
+/// The words of REST's own list of types.
 fn field_type(rest_type: &str) -> FieldType {
     match rest_type {
+        "id" => FieldType::Id,
+        "reference" => FieldType::Reference,
+        "boolean" => FieldType::Boolean,
+        "string" => FieldType::String,
+        "textarea" => FieldType::TextArea,
+        "email" => FieldType::Email,
+        "phone" => FieldType::Phone,
+        "url" => FieldType::Url,
+        "picklist" => FieldType::Picklist,
+        "multipicklist" => FieldType::MultiPicklist,
+        "combobox" => FieldType::Combobox,
+        "encryptedstring" => FieldType::Encrypted,
+        "int" => FieldType::Int,
+        "long" => FieldType::Long,
+        "double" => FieldType::Double,
+        "currency" => FieldType::Currency,
+        "percent" => FieldType::Percent,
         "datetime" => FieldType::DateTime,
         "date" => FieldType::Date,
         "time" => FieldType::Time,
+        "base64" => FieldType::Base64,
         "address" | "location" => FieldType::Compound,
         _ => FieldType::Other,
     }
@@ -151,11 +330,51 @@ mod tests {
     fn a_describe_tells_names_and_types() {
         let describe = Describe::parse(BODY.as_bytes()).unwrap();
         assert_eq!(describe.name(), "Account");
-        assert_eq!(describe.field("Name"), Some(FieldType::Other));
-        assert_eq!(describe.field("CreatedDate"), Some(FieldType::DateTime));
-        assert_eq!(describe.field("BillingAddress"), Some(FieldType::Compound));
-        assert_eq!(describe.field("Nothing"), None);
+        let of = |name| describe.field(name).map(|field: &Field| field.field_type);
+        assert_eq!(of("Name"), Some(FieldType::String));
+        assert_eq!(of("CreatedDate"), Some(FieldType::DateTime));
+        assert_eq!(of("BillingAddress"), Some(FieldType::Compound));
+        assert_eq!(of("Nothing"), None);
         assert!(Describe::parse(b"[]").is_err());
+    }
+
+    #[test]
+    fn a_describe_tells_what_may_be_written_and_how_records_are_named() {
+        let body = r#"{"name":"Contact","createable":true,"updateable":true,"deletable":false,"fields":[
+            {"name":"Ext__c","type":"string","createable":true,"updateable":true,"nillable":true,"externalId":true,
+             "idLookup":true,"unique":true,"caseSensitive":false,"length":40,"precision":0,"scale":0,"digits":0,
+             "relationshipName":null,"referenceTo":[]},
+            {"name":"AccountId","type":"reference","createable":true,"updateable":false,"relationshipName":"Account",
+             "referenceTo":["Account"],"length":18},
+            {"name":"Score__c","type":"double","precision":18,"scale":2},
+            {"name":"New","type":"something of a later release"}]}"#;
+        let describe = Describe::parse(body.as_bytes()).unwrap();
+        assert_eq!(
+            (
+                describe.is_createable(),
+                describe.is_updateable(),
+                describe.is_deletable()
+            ),
+            (true, true, false)
+        );
+        let key = describe.field("Ext__c").unwrap();
+        assert!(key.createable && key.updateable && key.nillable && key.unique);
+        assert!(key.external_id && key.id_lookup && !key.case_sensitive && !key.defaulted_on_create);
+        assert_eq!((key.length, key.folded("Ab-1")), (40, "ab-1".to_owned()));
+        let account = describe.relationship("Account").unwrap();
+        assert_eq!(
+            (account.name.as_str(), account.reference_to.as_slice()),
+            ("AccountId", &["Account".to_owned()][..])
+        );
+        assert!(account.createable && !account.updateable);
+        assert_eq!(describe.relationship("Owner"), None);
+        let score = describe.field("Score__c").unwrap();
+        assert_eq!(
+            (score.field_type, score.precision, score.scale),
+            (FieldType::Double, 18, 2)
+        );
+        assert_eq!(describe.field("New").unwrap().field_type, FieldType::Other);
+        assert_eq!(describe.fields().count(), 4);
     }
 
     #[tokio::test(start_paused = true)]

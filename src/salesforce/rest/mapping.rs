@@ -191,7 +191,7 @@ fn source(event: &Schema, field: &avro::Field, object: &Describe) -> Source {
 }
 
 fn column(name: &str, type_id: TypeId, object: &Describe) -> Option<Column> {
-    let field_type = object.field(name)?;
+    let field_type = object.field(name)?.field_type;
     // A whole compound is an object of its own, in words of its own.
     (field_type != FieldType::Compound).then(|| Column {
         name: name.to_owned(),

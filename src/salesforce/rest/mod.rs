@@ -31,7 +31,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::salesforce::auth::{Session, TokenSource};
 use crate::salesforce::http::{self, Answer};
 
-pub use describe::{Describe, FieldType};
+pub use describe::{Describe, Field, FieldType};
 pub use mapping::{Body, Mapping, Misfit};
 
 use describe::Describes;

@@ -12,7 +12,7 @@ pub(super) fn epoch_ms(field_type: FieldType, text: &str) -> Option<i64> {
         FieldType::DateTime => date_time_ms(text),
         FieldType::Date => date_ms(text),
         FieldType::Time => time_ms(text),
-        FieldType::Compound | FieldType::Other => None,
+        _ => None,
     }
 }
 
