@@ -18,6 +18,7 @@ use crate::config::{Config, Flow, SubjectNaming};
 use crate::contracts::registry::Registry;
 use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Connection, Ownership, PositionStore, Topics};
+use crate::routes::loop_guard::OwnWrites;
 use crate::routes::state::RouteStatus;
 use crate::routes::to_kafka::Shared;
 use crate::runtime::retry::RetryPolicy;
@@ -222,6 +223,7 @@ impl App {
         let shared = Shared {
             bridge: config.bridge.name.as_str().into(),
             connection,
+            own_writes: OwnWrites::new(&config.bridge.name, &config.routes, &topics),
             topics,
             positions,
             salesforce,

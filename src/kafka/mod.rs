@@ -26,4 +26,4 @@ pub use positions::{PositionStore, internal_topics};
 pub use producer::{Handed, Refusal, RouteProducer, Timing, WriteError, Written};
 pub use record::{Record, partition_of};
 pub use topics::Topics;
-pub use writes::{Following, WritesTopic};
+pub use writes::{Changes, Following, WritesTopic};

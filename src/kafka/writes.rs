@@ -182,12 +182,25 @@ impl Following {
         }
     }
 
-    /// Returns when something more than now is applied, or the reader has ended.
-    pub async fn changed(&self) {
+    /// What is applied from now on.
+    pub fn changes(&self) -> Changes {
         let mut place = self.place.clone();
         place.mark_unchanged();
-        // The reader ends with the last of those who wait for it.
-        let _ = place.changed().await;
+        Changes(place)
+    }
+}
+
+/// Tells that something was applied.
+#[derive(Debug)]
+pub struct Changes(watch::Receiver<Place>);
+
+impl Changes {
+    /// Returns when something was applied since these changes were asked for, or since the last return; for ever
+    /// waits who asks a reader that has ended.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Book {
     by_value: HashMap<u64, BTreeSet<u64>>,
     /// By the external id's hash: the same.
     by_external: HashMap<u64, BTreeSet<u64>>,
+    /// By the object's name in lower case: the same.
+    by_object: HashMap<String, BTreeSet<u64>>,
     /// Of writes whose record is not known yet, and how many have each.
     salts: HashMap<Arc<str>, usize>,
     /// Names of fields: few, and the same in every write of a route.
@@ -99,6 +101,15 @@ impl Book {
         places.iter().filter_map(|place| self.writes.get(place)).collect()
     }
 
+    /// All writes of an object without a known record, oldest first.
+    pub(super) fn all_nameless(&self, sobject: &str) -> impl Iterator<Item = &Intent> {
+        let places = self.by_object.get(&sobject.to_ascii_lowercase());
+        places
+            .into_iter()
+            .flatten()
+            .filter_map(|place| self.writes.get(place))
+    }
+
     /// Of the writes without a known record: what their hashes are made with.
     pub(super) fn salts(&self) -> impl Iterator<Item = &Arc<str>> {
         self.salts.keys()
@@ -126,6 +137,8 @@ impl Book {
                 if let Some(external) = &intent.external {
                     self.by_external.entry(external.hash).or_default().insert(place);
                 }
+                let object = intent.sobject.to_ascii_lowercase();
+                self.by_object.entry(object).or_default().insert(place);
                 *self.salts.entry(Arc::clone(&intent.salt)).or_default() += 1;
             }
         }
@@ -147,6 +160,7 @@ impl Book {
         if let Some(external) = &intent.external {
             remove(&mut self.by_external, &external.hash, place);
         }
+        remove(&mut self.by_object, &intent.sobject.to_ascii_lowercase(), place);
         if let Some(count) = self.salts.get_mut(&intent.salt) {
             *count -= 1;
             if *count == 0 {

@@ -18,14 +18,20 @@
 //! * No value is stored or logged: an intent holds salted hashes.
 
 mod book;
+mod change;
 mod intent;
+mod judge;
 mod origin;
+mod route;
 mod scope;
 mod store;
 mod values;
 
 pub use book::Book;
+pub use change::ObjectFields;
 pub use intent::{Announced, Intent, Settled};
+pub use judge::Verdict;
 pub use origin::{client_name, is_own};
+pub use route::{RouteGuard, Verdicts};
 pub use scope::Scope;
 pub use store::OwnWrites;

@@ -42,6 +42,17 @@ impl Scope {
         scope
     }
 
+    #[cfg(test)]
+    pub(super) fn of(written: &[&str], skipped: &[&str]) -> Self {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        Self {
+            written: names(written),
+            skipped: names(skipped),
+            skips_any: false,
+            skipping_routes: 1,
+        }
+    }
+
     /// Whether writes of the object are to be announced.
     pub fn is_needed(&self, sobject: &str) -> bool {
         self.skips_any || self.skipped.contains(&sobject.to_ascii_lowercase())

@@ -15,7 +15,7 @@ use super::origin::client_name;
 use super::scope::Scope;
 use crate::config::RouteConfig;
 use crate::error::{ErrorKind, Failure, chain};
-use crate::kafka::{Following, Record, RouteProducer, Topics, WriteError, WritesTopic};
+use crate::kafka::{Changes, Following, Record, RouteProducer, Topics, WriteError, WritesTopic};
 use crate::runtime::clock;
 use crate::runtime::retry::RetryPolicy;
 use crate::runtime::task::{Task, spawn};
@@ -40,6 +40,8 @@ struct Inner {
     jobs: mpsc::Sender<Job>,
     _writer: Task<()>,
     followed: OnceCell<Followed>,
+    /// What is known before anything was read.
+    nothing: Mutex<Book>,
 }
 
 /// The topic as far as this process has read it.
@@ -71,6 +73,7 @@ impl OwnWrites {
             jobs,
             _writer: spawn("own-writes", write(waiting)),
             followed: OnceCell::new(),
+            nothing: Mutex::default(),
         }))
     }
 
@@ -148,24 +151,30 @@ impl OwnWrites {
         self.followed().await?.following.caught_up().await
     }
 
-    /// Returns when more is known than now.
-    pub async fn changed(&self) {
-        match self.0.followed.get() {
-            Some(followed) => followed.following.changed().await,
-            None => std::future::pending().await,
-        }
+    /// What becomes known from now on; nothing before the first [`OwnWrites::catch_up`].
+    pub fn changes(&self) -> Option<Changes> {
+        self.0.followed.get().map(|followed| followed.following.changes())
     }
 
     /// What is known, as of the last [`OwnWrites::catch_up`] or later; nothing before the first.
-    pub fn book(&self) -> Option<MutexGuard<'_, Book>> {
-        self.0.followed.get().map(|followed| followed.book.lock())
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        let read = self.0.followed.get().map(|followed| &*followed.book);
+        read.unwrap_or(&self.0.nothing).lock()
     }
 
-    /// Ends writes that were seen back and that nobody else waits for.
-    pub async fn forget(&self, intents: &[Arc<str>]) {
-        if let Some(topic) = self.0.topic.get() {
-            let ended = intents.iter().map(|id| topic.record(id, None)).collect();
-            self.unwaited(topic, ended).await;
+    /// Ends writes that were seen back and that nobody else waits for. Those that cannot go now stay in `intents`.
+    pub(super) fn forget(&self, intents: &mut Vec<Arc<str>>) {
+        let Some(topic) = self.0.topic.get().filter(|_| !intents.is_empty()) else {
+            return;
+        };
+        let job = Job {
+            records: intents.iter().map(|id| topic.record(id, None)).collect(),
+            topic: topic.clone(),
+            done: None,
+        };
+        // tidy: try-send: nothing is lost, they are ended with the next batch
+        if self.0.jobs.try_send(job).is_ok() {
+            intents.clear();
         }
     }
 

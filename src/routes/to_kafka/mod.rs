@@ -10,6 +10,7 @@ mod begin;
 mod contracts;
 mod deliver;
 mod intake;
+mod own;
 mod refetch;
 mod run;
 
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use super::culprit::{CulpritSearch, Verdict};
 use super::dead_letter::PoisonCounter;
+use super::loop_guard::{OwnWrites, RouteGuard};
 use super::state::RouteStatus;
 use crate::config::{DeadLetterConfig, RouteConfig, SubjectNaming, ToKafkaConfig};
 use crate::contracts::registry::Registry;
@@ -43,6 +45,8 @@ pub struct Shared {
     pub topics: Topics,
     pub positions: Arc<PositionStore>,
     pub salesforce: Salesforce,
+    /// What the bridge's routes write to Salesforce.
+    pub own_writes: OwnWrites,
     /// Where one is configured.
     pub registry: Option<Registry>,
     /// How subjects are named there.
@@ -89,6 +93,8 @@ struct Memory {
     search: CulpritSearch,
     /// As of the last commit: what was aborted comes again and counts then.
     poison: PoisonCounter,
+    /// Where the route skips own writes.
+    guard: Option<RouteGuard>,
 }
 
 impl RunEnd {
@@ -113,6 +119,7 @@ impl ToKafkaRoute {
         let mut memory = Memory {
             search: CulpritSearch::default(),
             poison: PoisonCounter::new(self.config.dead_letter.max_consecutive),
+            guard: (self.flow.from.skip_own_writes).then(|| RouteGuard::new(self.shared.own_writes.clone())),
         };
         let mut delays = Pauses::new();
         let mut fenced: Vec<Instant> = Vec::new();

@@ -82,6 +82,7 @@ impl ToKafkaRoute {
             subscribe,
             resume,
         } = beginning;
+        self.know_the_user(&session, memory).await;
         let mut producer = Some(producer);
         let commit = &self.flow.commit;
         let mut subscription = Subscription::open(
@@ -113,7 +114,7 @@ impl ToKafkaRoute {
                     filling_since = Instant::now();
                 }
                 match intake
-                    .take(self, &event, &mut batch, &mut policy, &memory.search, stop)
+                    .take(self, &event, &mut batch, &mut policy, memory, stop)
                     .await
                 {
                     Ok(Taken::Yes) => {}
@@ -183,6 +184,9 @@ impl ToKafkaRoute {
                     Some(Ok(Item::Events(events))) => {
                         last_event = Instant::now();
                         self.received(&events);
+                        if let Some(guard) = &mut memory.guard {
+                            guard.received();
+                        }
                         waiting.extend(events);
                     }
                     Some(Ok(Item::KeepAlive { replay_id })) => {
