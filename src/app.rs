@@ -18,9 +18,9 @@ use crate::config::{Config, Flow, SubjectNaming};
 use crate::contracts::registry::Registry;
 use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Connection, Ownership, PositionStore, Topics};
-use crate::routes::loop_guard::client_name;
-use crate::routes::state::RouteStatus;
+use crate::routes::loop_guard::{OwnWrites, client_name};
 use crate::routes::route::Shared;
+use crate::routes::state::RouteStatus;
 use crate::runtime::retry::RetryPolicy;
 use crate::runtime::shutdown::{Drain, Signals};
 use crate::runtime::task::{Task, spawn};
@@ -227,6 +227,7 @@ impl App {
         let shared = Shared {
             bridge: config.bridge.name.as_str().into(),
             connection,
+            own_writes: OwnWrites::new(&config.bridge.name, &config.routes, &topics),
             topics,
             positions,
             salesforce,

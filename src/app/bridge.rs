@@ -279,7 +279,9 @@ fn written_topics(config: &Config) -> Vec<String> {
             Flow::ToKafka(flow) => flow.to.as_slice(),
             Flow::ToSalesforce(_) => &[],
         };
-        let topics = to.iter().map(|output| output.topic.replace("{route}", &route.name));
+        let topics = to
+            .iter()
+            .map(|output| output.topic.replace("{route}", &route.name));
         topics.chain([route.dead_letter.topic.clone()])
     });
     outputs.collect()

@@ -5,6 +5,7 @@
 //!             ──▶ RouteProducer  records and position in one transaction
 //!             ──▶ PositionStore  where a route stands, read past other routes' open transactions
 //!             ──▶ GroupConsumer  a group's records, a stream a partition, committed when the caller says so
+//!             ──▶ WritesTopic    what is about to be written to the other side, followed by every instance
 //!             ──▶ Ownership      which routes this instance runs, and which are paused
 //! ```
 //!
@@ -19,6 +20,7 @@ mod positions;
 mod producer;
 mod record;
 mod topics;
+mod writes;
 
 pub use client::{Connection, RECORD_BYTES_MAX};
 pub use consumer::{
@@ -30,3 +32,4 @@ pub use positions::{PositionStore, internal_topics};
 pub use producer::{Handed, Refusal, RouteProducer, Timing, WriteError, Written};
 pub use record::{Record, partition_of};
 pub use topics::Topics;
+pub use writes::{Changes, Following, WritesTopic};

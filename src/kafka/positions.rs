@@ -65,7 +65,7 @@ fn find(found: Option<i32>, noted: Option<Note>) -> Finding {
 }
 
 /// The bridge's own topics with their partition counts, for a cluster that cannot be asked to make any.
-pub fn internal_topics(connection: &Connection) -> [(String, i32); 2] {
+pub fn internal_topics(connection: &Connection) -> [(String, i32); 3] {
     let config = connection.config();
     [
         (
@@ -73,6 +73,7 @@ pub fn internal_topics(connection: &Connection) -> [(String, i32); 2] {
             TopicSpec::positions(config).partitions(),
         ),
         (routes_topic(connection), TopicSpec::routes(config).partitions()),
+        (writes_topic(connection), TopicSpec::writes(config).partitions()),
     ]
 }
 
@@ -82,6 +83,10 @@ fn positions_topic(connection: &Connection) -> String {
 
 fn routes_topic(connection: &Connection) -> String {
     format!("_sfbridge.{}.routes", connection.bridge())
+}
+
+pub(super) fn writes_topic(connection: &Connection) -> String {
+    format!("_sfbridge.{}.writes", connection.bridge())
 }
 
 impl PositionStore {
@@ -241,7 +246,7 @@ fn vanished(connection: &Connection, topic: &str, partitions: i32) -> Failure {
     ))
 }
 
-fn resized(topic: &str, noted: i32, found: i32) -> Failure {
+pub(super) fn resized(topic: &str, noted: i32, found: i32) -> Failure {
     Failure::new(
         ErrorKind::Denied,
         format!(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::SubjectNaming;
 use crate::contracts::registry::Registry;
 use crate::kafka::{Connection, PositionStore, Topics};
+use crate::routes::loop_guard::OwnWrites;
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
 
@@ -16,6 +17,8 @@ pub struct Shared {
     pub topics: Topics,
     pub positions: Arc<PositionStore>,
     pub salesforce: Salesforce,
+    /// What the bridge's routes write to Salesforce.
+    pub own_writes: OwnWrites,
     /// Where one is configured.
     pub registry: Option<Registry>,
     /// How subjects are named there.

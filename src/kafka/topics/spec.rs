@@ -13,6 +13,11 @@ const POSITIONS_PARTITIONS: i32 = 16;
 /// Routes: many more than instances, so that the shares come out even.
 const ROUTES_PARTITIONS: i32 = 64;
 
+/// Own writes: the events of a stream are kept for three days (CDC guide), and none older comes.
+const WRITES_RETENTION_MS: i64 = 4 * 24 * 60 * 60 * 1000;
+/// A reader is through with the whole topic long before.
+const WRITES_TOMBSTONES_MS: i64 = 60 * 60 * 1000;
+
 /// How a topic is made when it is missing, and the command that a person would make it with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::kafka) struct TopicSpec {
@@ -54,6 +59,20 @@ impl TopicSpec {
 
     pub(in crate::kafka) fn routes(kafka: &KafkaConfig) -> Self {
         Self::compacted(kafka, ROUTES_PARTITIONS)
+    }
+
+    /// One partition: everybody applies what is written in the same order.
+    pub(in crate::kafka) fn writes(kafka: &KafkaConfig) -> Self {
+        let mut spec = Self::compacted(kafka, 1);
+        spec.config
+            .retain(|(key, _)| !matches!(*key, "cleanup.policy" | "segment.bytes"));
+        spec.config.extend([
+            ("cleanup.policy", "compact,delete".to_owned()),
+            ("retention.ms", WRITES_RETENTION_MS.to_string()),
+            ("delete.retention.ms", WRITES_TOMBSTONES_MS.to_string()),
+            ("segment.bytes", (16 * 1024 * 1024).to_string()),
+        ]);
+        spec
     }
 
     pub(in crate::kafka) const fn partitions(&self) -> i32 {

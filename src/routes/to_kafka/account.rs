@@ -25,6 +25,9 @@ impl ToKafkaRoute {
         } = done;
         memory.search.committed(batch.events.len());
         memory.poison = batch.poison;
+        if let Some(guard) = &mut memory.guard {
+            guard.committed(batch.judged, batch.seen_back);
+        }
         batch.gaps.iter().for_each(|kind| self.count_gap(*kind));
         let counters = &self.status.counters;
         let Tally {

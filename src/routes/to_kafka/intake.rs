@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{RunEnd, ToKafkaRoute, until_done};
+use super::own::Share;
+use super::{Memory, RunEnd, ToKafkaRoute, until_done};
 use crate::error::{Action, ErrorKind};
 use crate::kafka::Record;
 use crate::routes::batch::BatchPolicy;
@@ -15,7 +16,7 @@ use crate::routes::cloud_event::{EventHeaders, TimeText};
 use crate::routes::culprit::CulpritSearch;
 use crate::routes::dead_letter::{PoisonCounter, Reason};
 use crate::routes::gap::GapKind;
-use crate::routes::loop_guard::{client_name, is_own};
+use crate::routes::loop_guard::RouteGuard;
 use crate::routes::output::{Outputs, ce_ids};
 use crate::routes::reread::RereadDecision;
 use crate::routes::start::{self, Resume};
@@ -49,6 +50,10 @@ pub(super) struct Batch {
     pub(super) sealed: bool,
     /// Dead letters in a row, once it is committed.
     pub(super) poison: PoisonCounter,
+    /// Own writes that it has seen back.
+    pub(super) seen_back: Vec<Arc<str>>,
+    /// The last of its events that the loop guard judged.
+    pub(super) judged: u64,
 }
 
 /// What becomes of the events of one transaction.
@@ -72,8 +77,6 @@ pub(super) struct Intake {
     pub(super) ensured: HashSet<Arc<str>>,
     pub(super) poison: PoisonCounter,
     pub(super) dead_letter_topic: Arc<str>,
-    /// The name that the bridge writes under.
-    client: String,
     source: Bytes,
     route: Bytes,
     pub(super) times: TimeText,
@@ -86,6 +89,7 @@ pub(super) struct Into<'a> {
     pub(super) route: &'a ToKafkaRoute,
     pub(super) batch: &'a mut Batch,
     pub(super) search: &'a CulpritSearch,
+    pub(super) guard: Option<&'a mut RouteGuard>,
     pub(super) stop: &'a mut StopSignal,
 }
 
@@ -103,6 +107,8 @@ struct Mark {
     event_times: usize,
     gaps: usize,
     tally: Tally,
+    seen_back: usize,
+    judged: u64,
 }
 
 impl Batch {
@@ -112,6 +118,8 @@ impl Batch {
             event_times: self.event_times_ms.len(),
             gaps: self.gaps.len(),
             tally: self.tally,
+            seen_back: self.seen_back.len(),
+            judged: self.judged,
         }
     }
 
@@ -120,6 +128,8 @@ impl Batch {
         self.event_times_ms.truncate(to.event_times);
         self.gaps.truncate(to.gaps);
         self.tally = to.tally;
+        self.seen_back.truncate(to.seen_back);
+        self.judged = to.judged;
     }
 }
 
@@ -162,7 +172,6 @@ impl Intake {
             ensured: HashSet::new(),
             poison,
             dead_letter_topic: route.config.dead_letter.topic.as_str().into(),
-            client: client_name(&route.shared.bridge),
             source: Bytes::from(format!("//{}{}", session.my_domain_host(), route.flow.from.topic)),
             route: Bytes::copy_from_slice(route.config.name.as_bytes()),
             times: TimeText::default(),
@@ -182,7 +191,7 @@ impl Intake {
         event: &ReceivedEvent,
         batch: &mut Batch,
         policy: &mut BatchPolicy,
-        search: &CulpritSearch,
+        memory: &mut Memory,
         stop: &mut StopSignal,
     ) -> Result<Taken, RunEnd> {
         let mark = batch.mark();
@@ -190,7 +199,8 @@ impl Intake {
         let mut into = Into {
             route,
             batch,
-            search,
+            search: &memory.search,
+            guard: memory.guard.as_mut(),
             stop,
         };
         match self.take_one(event, &mut into).await {
@@ -232,12 +242,21 @@ impl Intake {
             self.tracker.event(&event.replay_id, &ids);
             into.batch.tally.repeated += 1;
         } else {
-            if self.is_own_write(route, &decoded) {
-                into.batch.tally.filtered += 1;
-            } else if !is_first && self.is_read_again(route, &decoded) {
-                return Ok(Taken::AfterTheBatch);
-            } else {
-                self.deliver(event, decoded, &ids, into).await?;
+            match self.share(event, decoded, &ids, into).await? {
+                Share::AfterTheBatch => return Ok(Taken::AfterTheBatch),
+                Share::Own => into.batch.tally.filtered += 1,
+                Share::Foreign { decoded, .. } if !is_first && self.is_read_again(route, &decoded) => {
+                    return Ok(Taken::AfterTheBatch);
+                }
+                Share::Foreign {
+                    decoded,
+                    ids: foreign,
+                    own,
+                } => {
+                    into.batch.tally.filtered += own;
+                    self.deliver(event, decoded, foreign.as_deref().unwrap_or(&ids), into)
+                        .await?;
+                }
             }
             self.tracker.event(&event.replay_id, &ids);
             self.passed(time_ms);
@@ -251,13 +270,6 @@ impl Intake {
         decoded
             .as_ref()
             .is_ok_and(|decoded| decision(decoded) == RereadDecision::Read)
-    }
-
-    /// Whether the bridge made the change itself and the route is to leave such changes out.
-    fn is_own_write(&self, route: &ToKafkaRoute, decoded: &Result<DecodedEvent, Dead>) -> bool {
-        let header = decoded.as_ref().ok().and_then(DecodedEvent::header);
-        route.flow.from.skip_own_writes
-            && header.is_some_and(|header| is_own(&header.change_origin, &self.client))
     }
 
     /// An empty response: everything before it is complete.

@@ -10,6 +10,7 @@ mod begin;
 mod contracts;
 mod deliver;
 mod intake;
+mod own;
 mod refetch;
 mod run;
 
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use super::culprit::{CulpritSearch, Verdict};
 use super::dead_letter::PoisonCounter;
+use super::loop_guard::RouteGuard;
 use super::route::{RouteEnd, Shared};
 use super::state::RouteStatus;
 use super::waits::{self, Interrupted, Pauses};
@@ -62,6 +64,8 @@ struct Memory {
     search: CulpritSearch,
     /// As of the last commit: what was aborted comes again and counts then.
     poison: PoisonCounter,
+    /// Where the route skips own writes.
+    guard: Option<RouteGuard>,
 }
 
 impl RunEnd {
@@ -86,6 +90,7 @@ impl ToKafkaRoute {
         let mut memory = Memory {
             search: CulpritSearch::default(),
             poison: PoisonCounter::new(self.config.dead_letter.max_consecutive),
+            guard: (self.flow.from.skip_own_writes).then(|| RouteGuard::new(self.shared.own_writes.clone())),
         };
         let mut delays = Pauses::new();
         let mut fenced: Vec<Instant> = Vec::new();

@@ -88,6 +88,7 @@ impl ToKafkaRoute {
             subscribe,
             resume,
         } = beginning;
+        self.know_the_user(&session, memory).await;
         let mut producer = Some(producer);
         let commit = &self.flow.commit;
         let mut subscription = Subscription::open(
@@ -118,7 +119,7 @@ impl ToKafkaRoute {
                     filling_since = Instant::now();
                 }
                 match intake
-                    .take(self, &event, &mut batch, &mut policy, &memory.search, stop)
+                    .take(self, &event, &mut batch, &mut policy, memory, stop)
                     .await
                 {
                     Ok(Taken::Yes) => {}
@@ -188,6 +189,9 @@ impl ToKafkaRoute {
                     Some(Ok(Item::Events(events))) => {
                         last_event = Instant::now();
                         self.received(&events);
+                        if let Some(guard) = &mut memory.guard {
+                            guard.received();
+                        }
                         waiting.extend(events);
                     }
                     Some(Ok(Item::KeepAlive { replay_id })) => {

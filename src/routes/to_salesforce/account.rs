@@ -17,7 +17,10 @@ impl Worker {
         }
         let count = records.len() as u64;
         let status = &self.parts.route.status;
-        status.counters.events_received.fetch_add(count, Ordering::Relaxed);
+        status
+            .counters
+            .events_received
+            .fetch_add(count, Ordering::Relaxed);
         status.counters.in_hand.fetch_add(count, Ordering::Relaxed);
         let labels = KindLabels {
             route: Arc::clone(&status.name),

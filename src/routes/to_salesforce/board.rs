@@ -117,7 +117,11 @@ mod tests {
         let (one, two): (Place, Place) = (("t".into(), 0), ("t".into(), 1));
         board.flows(&one);
         assert_eq!(status.state_name(), StateName::Streaming);
-        board.waits(&two, &Failure::new(ErrorKind::Throttled, "the limit is used up"), 1);
+        board.waits(
+            &two,
+            &Failure::new(ErrorKind::Throttled, "the limit is used up"),
+            1,
+        );
         board.flows(&one);
         let state = status.state();
         assert_eq!(state.name, StateName::Waiting);

@@ -86,7 +86,10 @@ impl DeadLetters {
             Err(WriteError::Refused(refusal)) => {
                 *slot = Some(producer);
                 let message = format!("topic {} refuses a record: {}", refusal.topic, refusal.reason);
-                let remedy = format!("raise max.message.bytes of {}, then restart the route", refusal.topic);
+                let remedy = format!(
+                    "raise max.message.bytes of {}, then restart the route",
+                    refusal.topic
+                );
                 Err(Failure::new(ErrorKind::Denied, message).remedy(remedy))
             }
             Err(WriteError::Aborted(failure) | WriteError::Lost(failure)) => {

@@ -66,7 +66,10 @@ pub(super) fn told(refusal: &RowRefusal, sobject: &str) -> String {
     if fields.is_empty() {
         format!("{sobject}: {status_code}: {message}")
     } else {
-        format!("{sobject}: {status_code}: {message} (fields {})", fields.join(", "))
+        format!(
+            "{sobject}: {status_code}: {message} (fields {})",
+            fields.join(", ")
+        )
     }
 }
 
@@ -89,7 +92,13 @@ mod tests {
     }
 
     fn outcome(action: RowAction, tries: u32, since_seconds: u64) -> Outcome {
-        of_row(&refusal(), action, "Account", tries, Duration::from_secs(since_seconds))
+        of_row(
+            &refusal(),
+            action,
+            "Account",
+            tries,
+            Duration::from_secs(since_seconds),
+        )
     }
 
     #[test]
@@ -119,6 +128,8 @@ mod tests {
         };
         assert_eq!(failure.kind, ErrorKind::Throttled);
         assert!(failure.remedy.is_some());
-        assert!(matches!(outcome(RowAction::Halt("grant it"), 0, 0), Outcome::Halt(failure) if failure.kind == ErrorKind::Denied));
+        assert!(
+            matches!(outcome(RowAction::Halt("grant it"), 0, 0), Outcome::Halt(failure) if failure.kind == ErrorKind::Denied)
+        );
     }
 }

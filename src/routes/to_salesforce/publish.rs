@@ -51,7 +51,9 @@ impl Worker {
                     continue;
                 }
                 EventRefusalKind::StaleSchema | EventRefusalKind::Rejected => {
-                    let Some(item) = self.window.finish(place) else { continue };
+                    let Some(item) = self.window.finish(place) else {
+                        continue;
+                    };
                     let reason = format!("{topic}: {}: {}", refusal.code, refusal.message);
                     dead.push((item.content.record, poison(reason, item.tries + 1)));
                     continue;
@@ -63,7 +65,10 @@ impl Worker {
                 ErrorKind::Throttled => {
                     format!("{topic}: the hourly allocation of published events is used up")
                 }
-                _ => format!("{topic}: Salesforce publishes no events for the moment ({})", refusal.code),
+                _ => format!(
+                    "{topic}: Salesforce publishes no events for the moment ({})",
+                    refusal.code
+                ),
             };
             wait.get_or_insert_with(|| Failure::new(kind, message));
         }

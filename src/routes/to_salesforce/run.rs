@@ -44,8 +44,7 @@ impl ToSalesforceRoute {
             capacity_bytes: CAPACITY_BYTES,
         };
         let shared = &route.shared;
-        let consumer =
-            GroupConsumer::open(&shared.connection, Arc::clone(&shared.positions), options).await;
+        let consumer = GroupConsumer::open(&shared.connection, Arc::clone(&shared.positions), options).await;
         let mut consumer = match consumer {
             Ok(consumer) => consumer,
             Err(failure) => return failure.into(),
@@ -74,7 +73,9 @@ impl ToSalesforceRoute {
         })?;
         let program = Arc::new(program);
         let source = Source::new(&flow.from, shared.registry.clone())?;
-        route.status.starting("asking Salesforce what the route writes to");
+        route
+            .status
+            .starting("asking Salesforce what the route writes to");
         let load = || Target::load(flow, &program, shared);
         let target = waits::until_done(&route.status, stop.stopped(), load).await?;
         Ok(Parts::new(route, source, Arc::clone(&program), target, poison))

@@ -280,7 +280,13 @@ mod tests {
             } else {
                 Kind::Write
             };
-            window.push(offset, kind, Some((*key).trim_start_matches('-').to_owned()), 10, ());
+            window.push(
+                offset,
+                kind,
+                Some((*key).trim_start_matches('-').to_owned()),
+                10,
+                (),
+            );
         }
         window
     }
@@ -303,13 +309,22 @@ mod tests {
         finish_all(&mut many, &[0, 1, 2]);
         assert_eq!(many.committable(), Some(13));
         assert_eq!(many.next(Instant::now()), send(&[0]));
-        let small = Rules { bytes_max: 25, ..RULES };
-        assert_eq!(window(small, &["a", "b", "c"]).next(Instant::now()), send(&[0, 1]));
+        let small = Rules {
+            bytes_max: 25,
+            ..RULES
+        };
+        assert_eq!(
+            window(small, &["a", "b", "c"]).next(Instant::now()),
+            send(&[0, 1])
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_record_larger_than_a_request_goes_by_itself() {
-        let small = Rules { bytes_max: 5, ..RULES };
+        let small = Rules {
+            bytes_max: 5,
+            ..RULES
+        };
         assert_eq!(window(small, &["a", "b"]).next(Instant::now()), send(&[0]));
     }
 
@@ -339,7 +354,11 @@ mod tests {
         window.again(0, now, Duration::from_secs(1));
         window.finish(1);
         assert_eq!(window.committable(), Some(10), "the locked one is not finished");
-        assert_eq!(window.next(now), send(&[3]), "neither the locked one nor its later version");
+        assert_eq!(
+            window.next(now),
+            send(&[3]),
+            "neither the locked one nor its later version"
+        );
         window.finish(3);
         assert_eq!(window.next(now), Next::Wait(now + Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -376,7 +395,9 @@ mod tests {
         let mut window = window(rules, &["a", "b", "c", "d", "e"]);
         let mut tried = Vec::new();
         loop {
-            let Next::Send(places) = window.next(Instant::now()) else { break };
+            let Next::Send(places) = window.next(Instant::now()) else {
+                break;
+            };
             tried.push(places.len());
             // The fourth is at fault.
             if !places.contains(&3) || window.split(&places) {
@@ -385,7 +406,11 @@ mod tests {
                 }
             }
         }
-        assert_eq!(tried, [5, 3, 2, 1, 1], "the whole, its halves, and the culprit alone");
+        assert_eq!(
+            tried,
+            [5, 3, 2, 1, 1],
+            "the whole, its halves, and the culprit alone"
+        );
         assert_eq!(window.committable(), Some(15));
     }
 

@@ -237,7 +237,9 @@ impl Worker {
             && self.window.open() + records.len() < most.records_max
             && bytes < most.bytes_max
         {
-            let Some(record) = self.stream.try_next() else { break };
+            let Some(record) = self.stream.try_next() else {
+                break;
+            };
             bytes += record.bytes();
             records.push(record);
         }
@@ -328,9 +330,14 @@ impl Worker {
         self.dead_lettered(dead.len() as u64);
         let halts = {
             let mut poison = self.parts.poison.lock();
-            dead.iter().fold(false, |halts, _| poison.dead_lettered() || halts)
+            dead.iter()
+                .fold(false, |halts, _| poison.dead_lettered() || halts)
         };
-        if halts { Err(End::TooManyDeadLetters) } else { Ok(()) }
+        if halts {
+            Err(End::TooManyDeadLetters)
+        } else {
+            Ok(())
+        }
     }
 
     async fn send(&mut self, places: &[usize]) -> Result<(), End> {
@@ -400,7 +407,9 @@ impl Worker {
 
     /// Tells Kafka how far everything is finished.
     fn commit(&mut self) {
-        let Some(offset) = self.window.committable() else { return };
+        let Some(offset) = self.window.committable() else {
+            return;
+        };
         if self.committed != Some(offset) {
             self.committed = Some(offset);
             self.stream.commit(offset);

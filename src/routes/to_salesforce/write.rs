@@ -48,9 +48,7 @@ impl Worker {
         let parts = Arc::clone(&self.parts);
         let rest = &parts.route.shared.salesforce.rest;
         let SalesforceTarget::Object {
-            sobject,
-            external_id,
-            ..
+            sobject, external_id, ..
         } = &parts.route.flow.to
         else {
             return Ok(());
@@ -166,14 +164,22 @@ impl Worker {
         let (mut dead, mut done) = (Vec::new(), Vec::new());
         let (mut wait, mut halt) = (None, None);
         for (place, refusal) in refused {
-            let Some(item) = self.window.item(place) else { continue };
+            let Some(item) = self.window.item(place) else {
+                continue;
+            };
             let tries = item.tries;
-            let since = item.failed_first.map_or(Duration::ZERO, |first| now.duration_since(first));
+            let since = item
+                .failed_first
+                .map_or(Duration::ZERO, |first| now.duration_since(first));
             let action = row_action(&refusal, operation, external_id);
             match outcome::of_row(&refusal, action, &target.sobject, tries, since) {
                 Outcome::Done => done.push(place),
                 Outcome::Again(pause) => {
-                    tracing::info!(status_code = refusal.status_code, tries, "a record is tried again");
+                    tracing::info!(
+                        status_code = refusal.status_code,
+                        tries,
+                        "a record is tried again"
+                    );
                     self.window.again(place, now, pause);
                 }
                 Outcome::DeadLetter(reason) => {

@@ -126,6 +126,23 @@ impl TokenSource {
         self.0.http.server_time_ms(&session).await
     }
 
+    /// The user of a session, 18 characters, asked for where the login did not tell it; `None`: Salesforce does not
+    /// tell.
+    ///
+    /// # Errors
+    /// When the org's host does not answer, or not to this token.
+    pub async fn user_id(&self, session: &Session) -> Result<Option<String>, Failure> {
+        if let Some(user_id) = &session.user_id {
+            return Ok(id18(user_id));
+        }
+        let owner = self
+            .0
+            .http
+            .owner(&session.access_token, &session.instance_url)
+            .await?;
+        Ok(owner.user_id.as_deref().and_then(id18))
+    }
+
     async fn newer_than(&self, generation: u64) -> Result<Arc<Session>, Failure> {
         let (token_url, flow) = match &self.0.grant {
             Grant::Fixed(session) => return Ok(Arc::clone(session)),

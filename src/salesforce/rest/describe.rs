@@ -69,6 +69,8 @@ pub struct Field {
     pub nillable: bool,
     /// Gets a value of its own where an inserted record has none.
     pub defaulted_on_create: bool,
+    /// A formula, a roll-up summary or an automatic number: nobody writes it, and it changes with other fields.
+    pub derived: bool,
     pub external_id: bool,
     /// An upsert, or a relationship, may name a record by it: external ids, `Id`, and a few standard fields.
     pub id_lookup: bool,
@@ -129,6 +131,10 @@ struct FieldBody {
     #[serde(default)]
     defaulted_on_create: bool,
     #[serde(default)]
+    calculated: bool,
+    #[serde(default)]
+    auto_number: bool,
+    #[serde(default)]
     external_id: bool,
     #[serde(default)]
     id_lookup: bool,
@@ -154,6 +160,7 @@ impl From<FieldBody> for Field {
             updateable: body.updateable,
             nillable: body.nillable,
             defaulted_on_create: body.defaulted_on_create,
+            derived: body.calculated || body.auto_number,
             external_id: body.external_id,
             id_lookup: body.id_lookup,
             unique: body.unique,

@@ -67,7 +67,10 @@ pub async fn produce(bootstrap: &str, topic: &str, records: &[(&str, Option<&str
         })
         .collect();
     for delivery in sent {
-        delivery.await.expect("an answer").expect("an acknowledged record");
+        delivery
+            .await
+            .expect("an answer")
+            .expect("an acknowledged record");
     }
 }
 

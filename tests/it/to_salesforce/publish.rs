@@ -18,9 +18,13 @@ async fn records_are_published_in_order_under_ids_of_their_own() {
     let (from, back) = (unique("orders"), unique("back"));
     topic::create(&kafka, &from, 1, &[]).await;
     let values: Vec<String> = (0..500)
-        .map(|n| json!({"order": {"id": format!("O-{n}")}, "total": n, "shipped_at": "2026-11-27T10:00:00+01:00"}).to_string())
+        .map(|n| {
+            json!({"order": {"id": format!("O-{n}")}, "total": n, "shipped_at": "2026-11-27T10:00:00+01:00"})
+                .to_string()
+        })
         .collect();
-    let mut rows: Vec<(&str, Option<&str>)> = values.iter().map(|value| ("k", Some(value.as_str()))).collect();
+    let mut rows: Vec<(&str, Option<&str>)> =
+        values.iter().map(|value| ("k", Some(value.as_str()))).collect();
     let bad = json!({"order": {"id": "bad"}, "total": 7, "shipped_at": "yesterday"}).to_string();
     rows.push(("k", Some(&bad)));
     topic::produce(&kafka, &from, &rows).await;
@@ -38,11 +42,17 @@ async fn records_are_published_in_order_under_ids_of_their_own() {
         .map(|record| serde_json::from_str::<Value>(&record.value_text()).unwrap())
         .collect();
     let expected: Vec<String> = (1..500).map(|n| format!("O-{n}")).collect();
-    let found: Vec<&str> = numbers.iter().map(|value| value["Order_Number__c"].as_str().unwrap()).collect();
+    let found: Vec<&str> = numbers
+        .iter()
+        .map(|value| value["Order_Number__c"].as_str().unwrap())
+        .collect();
     assert_eq!(found, expected, "all but the filtered one, in order");
     assert_eq!(numbers[0]["Shipped_At__c"], "2026-11-27T09:00:00.000Z");
     assert_eq!(numbers[0]["Weight__c"], 1.0);
-    let ids: BTreeSet<String> = seen.iter().map(|record| record.header("ce_id").unwrap()).collect();
+    let ids: BTreeSet<String> = seen
+        .iter()
+        .map(|record| record.header("ce_id").unwrap())
+        .collect();
     assert_eq!(ids.len(), 499);
     let dead = records(&kafka, &dead_letters(&name), 1).await;
     let error = dead[0].header("sfbridge_error").unwrap();

@@ -23,8 +23,13 @@ async fn records_are_upserted_by_their_external_id_and_tombstones_delete() {
     let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
     let from = unique("customers");
     topic::create(&kafka, &from, 1, &[]).await;
-    let customer = |id: &str, name: &str| json!({"Customer_Id__c": id, "Name": name, "Phone": null}).to_string();
-    let (one, two, again) = (customer("c1", "One"), customer("c2", "Two"), customer("c1", "One again"));
+    let customer =
+        |id: &str, name: &str| json!({"Customer_Id__c": id, "Name": name, "Phone": null}).to_string();
+    let (one, two, again) = (
+        customer("c1", "One"),
+        customer("c2", "Two"),
+        customer("c1", "One again"),
+    );
     topic::produce(
         &kafka,
         &from,
@@ -44,7 +49,11 @@ async fn records_are_upserted_by_their_external_id_and_tombstones_delete() {
     })
     .await;
     until(PATIENCE, "the commit", || async {
-        (bridge.metric("sfbridge_records_written_total", "outcome=\"written\"").await >= 4.0).then_some(())
+        (bridge
+            .metric("sfbridge_records_written_total", "outcome=\"written\"")
+            .await
+            >= 4.0)
+            .then_some(())
     })
     .await;
     let sent = org.sent("/data/AccountChangeEvent", 0).unwrap().0;
@@ -62,14 +71,18 @@ async fn one_bad_record_is_one_dead_letter_with_salesforces_reason() {
     let values: Vec<String> = (0..20)
         .map(|n| json!({"Customer_Id__c": format!("c{n}"), "Name": format!("N{n}")}).to_string())
         .collect();
-    let mut rows: Vec<(&str, Option<&str>)> = values.iter().map(|value| ("k", Some(value.as_str()))).collect();
+    let mut rows: Vec<(&str, Option<&str>)> =
+        values.iter().map(|value| ("k", Some(value.as_str()))).collect();
     rows.push(("k", Some("{no json")));
     topic::produce(&kafka, &from, &rows).await;
     let name = unique("crm");
     let bridge = Bridge::start(&Setup::new(&name, &kafka, &org, &upsert_route(&from))).await;
     let dead = records(&kafka, &dead_letters(&name), 2).await;
     assert_eq!(dead.len(), 2, "the refused one and the one that is no JSON");
-    let refused = dead.iter().find(|record| record.value_text() == values[7]).unwrap();
+    let refused = dead
+        .iter()
+        .find(|record| record.value_text() == values[7])
+        .unwrap();
     assert_eq!(refused.key_text(), "k");
     let error = refused.header("sfbridge_error").unwrap();
     assert!(error.contains("FIELD_CUSTOM_VALIDATION_EXCEPTION"), "{error}");

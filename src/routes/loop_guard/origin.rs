@@ -1,6 +1,4 @@
-//! `skip_own_writes`: which changes this bridge made itself.
-//!
-//! Every write of the bridge names it in `Sforce-Call-Options: client=…`, and Salesforce gives that back in
+//! The name that a write carries. Salesforce gives the client of `Sforce-Call-Options: client=…` back in
 //! `changeOrigin` as `com/salesforce/api/<api>/<version>;client=<name>`, with a slash behind some names (CDC guide).
 
 /// The name that a bridge writes under.
