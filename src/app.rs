@@ -18,6 +18,7 @@ use crate::config::{Config, Flow, SubjectNaming};
 use crate::contracts::registry::Registry;
 use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Connection, Ownership, PositionStore, Topics};
+use crate::routes::loop_guard::client_name;
 use crate::routes::state::RouteStatus;
 use crate::routes::to_kafka::Shared;
 use crate::runtime::retry::RetryPolicy;
@@ -209,11 +210,15 @@ impl App {
             connection
         };
         self.reach_kafka(&connection).await?;
-        let salesforce =
-            Salesforce::new(&config.salesforce, self.metrics.clone()).map_err(|failure| Stopped {
-                exit: Exit::Configuration,
-                failure,
-            })?;
+        let salesforce = Salesforce::new(
+            &config.salesforce,
+            &client_name(&config.bridge.name),
+            self.metrics.clone(),
+        )
+        .map_err(|failure| Stopped {
+            exit: Exit::Configuration,
+            failure,
+        })?;
         let topics = Topics::new(&connection).map_err(|failure| Stopped {
             exit: Exit::Configuration,
             failure,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{DATE, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderName, RETRY_AFTER};
 use reqwest::{Certificate, Client, RequestBuilder, redirect};
 
 use crate::config::SalesforceConfig;
@@ -13,12 +13,30 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Logins of a busy org take seconds, not half a minute. A request that may take longer says so.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How much of the org's daily API requests is used, in an answer of REST.
+const LIMIT_INFO: HeaderName = HeaderName::from_static("sforce-limit-info");
+
 /// An HTTP answer, as far as its callers need it. The body may hold a token or data: it has no `Debug`.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) date_ms: Option<i64>,
     pub(super) retry_after: Option<Duration>,
+    /// `api-usage=18/5000`
+    pub(super) limit_info: Option<String>,
     pub(super) body: Vec<u8>,
+}
+
+/// No answer that could be used.
+pub(super) struct Unanswered {
+    pub(super) failure: Failure,
+    /// False: the other side has nothing of the request. True: it may have done what it asks.
+    pub(super) was_sent: bool,
+}
+
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Self {
+        unanswered.failure
+    }
 }
 
 /// A client for the org's hosts.
@@ -71,31 +89,36 @@ pub(super) async fn exchange(
     request: RequestBuilder,
     whom: &str,
     body_bytes_max: usize,
-) -> Result<Answer, Failure> {
-    let failed = |error: reqwest::Error| {
-        Failure::new(
+) -> Result<Answer, Unanswered> {
+    let failed = |error: reqwest::Error| Unanswered {
+        was_sent: !error.is_connect() && !error.is_builder(),
+        failure: Failure::new(
             ErrorKind::Transient,
             format!("no answer from Salesforce's {whom}"),
         )
         .remedy("check salesforce.login_url, the network, and salesforce.ca_file where a proxy re-signs TLS")
-        .caused_by(error.without_url())
+        .caused_by(error.without_url()),
     };
     let mut response = request.send().await.map_err(failed)?;
-    let header = |name| response.headers().get(name)?.to_str().ok();
+    let header = |name: HeaderName| response.headers().get(name)?.to_str().ok();
     let mut answer = Answer {
         status: response.status().as_u16(),
         date_ms: header(DATE).and_then(http_date_ms),
         retry_after: header(RETRY_AFTER)
             .and_then(|text| text.parse().ok())
             .map(Duration::from_secs),
+        limit_info: header(LIMIT_INFO).map(str::to_owned),
         body: Vec::new(),
     };
     while let Some(part) = response.chunk().await.map_err(failed)? {
         if answer.body.len() + part.len() > body_bytes_max {
-            return Err(Failure::new(
-                ErrorKind::Transient,
-                format!("the answer of Salesforce's {whom} is longer than any it gives"),
-            ));
+            return Err(Unanswered {
+                was_sent: true,
+                failure: Failure::new(
+                    ErrorKind::Transient,
+                    format!("the answer of Salesforce's {whom} is longer than any it gives"),
+                ),
+            });
         }
         answer.body.extend_from_slice(&part);
     }

@@ -1,6 +1,6 @@
 //! The Salesforce side: who we are there (`auth`), the Pub/Sub API (`pubsub`), what an event says (`event`), what a
-//! record is now (`rest`). Knows nothing of Kafka. What Salesforce answers becomes a [`crate::error::Failure`], once:
-//! in `error` for gRPC, in `rest` for REST.
+//! record is now and how it is written (`rest`). Knows nothing of Kafka. What Salesforce answers becomes a
+//! [`crate::error::Failure`], once: in `error` for gRPC, in `rest` for REST.
 
 pub mod auth;
 pub mod error;
@@ -29,14 +29,15 @@ pub struct Salesforce {
 }
 
 impl Salesforce {
-    /// Must be called inside the runtime; connects with the first call.
+    /// Must be called inside the runtime; connects with the first call. `client` is the name that records are written
+    /// under: it comes back in their change events.
     ///
     /// # Errors
     /// `Misconfigured`: an address, a key or a CA file that cannot be used.
-    pub fn new(config: &SalesforceConfig, metrics: Metrics) -> Result<Self, Failure> {
+    pub fn new(config: &SalesforceConfig, client: &str, metrics: Metrics) -> Result<Self, Failure> {
         let tokens = TokenSource::new(config, metrics)?;
         let pubsub = PubSubClient::new(config, tokens.clone())?;
-        let rest = RestClient::new(config, tokens.clone())?;
+        let rest = RestClient::new(config, client, tokens.clone())?;
         let schemas = Arc::new(SchemaCache::new(pubsub.clone(), EventSchema::parse));
         Ok(Self {
             tokens,

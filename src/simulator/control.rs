@@ -234,6 +234,8 @@ impl Control {
         self.org.faults.clear();
         self.org.token_faults.clear();
         self.org.rest_faults.clear();
+        self.org.writes.faults.clear();
+        self.org.jobs.faults.clear();
         self.org.rejections.lock().clear();
         for topic in self.org.topics() {
             topic.mode.send_replace(StreamMode::Normal);
@@ -242,7 +244,9 @@ impl Control {
 
     /// Faults that wait for a call.
     pub fn faults_waiting(&self) -> usize {
-        self.org.faults.waiting() + self.org.rest_faults.waiting()
+        let org = &self.org;
+        let of_writes = org.writes.faults.waiting() + org.jobs.faults.waiting();
+        org.faults.waiting() + org.rest_faults.waiting() + of_writes
     }
 
     /// How a topic's streams behave from now on.

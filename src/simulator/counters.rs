@@ -50,6 +50,8 @@ pub(super) struct OrgCounters {
     pub(super) rest_requests: Counter,
     pub(super) describe_calls: Counter,
     pub(super) query_calls: Counter,
+    pub(super) collections_calls: Counter,
+    pub(super) bulk_jobs: Counter,
 }
 
 /// One topic's numbers at a moment.
@@ -87,6 +89,10 @@ pub struct OrgCounts {
     pub describe_calls: u64,
     /// First and further pages.
     pub query_calls: u64,
+    /// Writes by sObject Collections.
+    pub collections_calls: u64,
+    /// Jobs of Bulk API 2.0 that were created.
+    pub bulk_jobs: u64,
 }
 
 impl TopicCounters {
@@ -118,6 +124,8 @@ impl OrgCounters {
             rest_requests: self.rest_requests.get(),
             describe_calls: self.describe_calls.get(),
             query_calls: self.query_calls.get(),
+            collections_calls: self.collections_calls.get(),
+            bulk_jobs: self.bulk_jobs.get(),
         }
     }
 }

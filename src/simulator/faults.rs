@@ -100,6 +100,12 @@ pub struct Fault {
     /// A wait before anything else.
     #[serde(default)]
     pub delay_ms: u64,
+    /// It meets one such call in so many, at random; 0 and 1: each.
+    #[serde(default)]
+    pub one_in: u32,
+    /// Of that chance. It moves on with every call.
+    #[serde(default)]
+    pub seed: u64,
     #[serde(default)]
     pub then: Then,
 }
@@ -117,6 +123,8 @@ impl Fault {
             times: 1,
             after_events: 0,
             delay_ms: 0,
+            one_in: 1,
+            seed: 0,
             then,
         }
     }
@@ -139,6 +147,15 @@ impl Fault {
         self
     }
 
+    /// One call in so many, and without end.
+    #[must_use]
+    pub fn one_in(mut self, calls: u32, seed: u64) -> Self {
+        self.one_in = calls;
+        self.seed = seed;
+        self.times = u32::MAX;
+        self
+    }
+
     #[must_use]
     pub fn delayed(mut self, delay_ms: u64) -> Self {
         self.delay_ms = delay_ms;
@@ -149,6 +166,19 @@ impl Fault {
 /// Faults that still wait, each for a number of calls.
 #[derive(Debug)]
 pub(super) struct Waiting<F>(Mutex<Vec<F>>);
+
+/// Whether a thing comes up that does once in `one_in` times; the seed moves on. 0 and 1: always.
+pub(super) fn comes_up(one_in: u32, seed: &mut u64) -> bool {
+    if one_in <= 1 {
+        return true;
+    }
+    // SplitMix64.
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *seed;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ (mixed >> 31)) % u64::from(one_in) == 0
+}
 
 /// A fault that meets a number of calls.
 pub(super) trait Counted: Clone {
@@ -167,9 +197,9 @@ impl<F: Counted> Waiting<F> {
     }
 
     /// The first fault that waits for such a call, used up by one.
-    pub(super) fn take_first(&self, meets: impl Fn(&F) -> bool) -> Option<F> {
+    pub(super) fn take_first(&self, meets: impl FnMut(&mut F) -> bool) -> Option<F> {
         let mut waiting = self.0.lock();
-        let index = waiting.iter().position(meets)?;
+        let index = waiting.iter_mut().position(meets)?;
         let fault = waiting.get_mut(index)?;
         *fault.times_left() -= 1;
         Some(if *fault.times_left() == 0 {
@@ -210,7 +240,10 @@ impl Faults {
 
     /// The first fault that waits for this call, used up by one.
     pub(super) fn take(&self, rpc: Rpc, topic: &str) -> Option<Fault> {
-        self.take_first(|fault| fault.rpc == rpc && fault.topic.as_deref().is_none_or(|name| name == topic))
+        self.take_first(|fault| {
+            let is_meant = fault.rpc == rpc && fault.topic.as_deref().is_none_or(|name| name == topic);
+            is_meant && comes_up(fault.one_in, &mut fault.seed)
+        })
     }
 }
 

@@ -35,6 +35,8 @@ pub struct SentChange {
     pub entity_name: String,
     pub change_type: String,
     pub record_ids: Vec<String>,
+    pub change_origin: String,
+    pub commit_user: String,
 }
 
 impl Control {
@@ -99,6 +101,8 @@ fn change(header: &[(String, Value)]) -> SentChange {
         entity_name: text("entityName"),
         change_type: text("changeType"),
         record_ids,
+        change_origin: text("changeOrigin"),
+        commit_user: text("commitUser"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A Salesforce org that we run ourselves, on loopback: Pub/Sub API, OAuth and a little REST over an org in memory.
+//! A Salesforce org that we run ourselves, on loopback: Pub/Sub API, OAuth and REST, over an org in memory.
 //!
 //! It does what Salesforce was seen or is documented to do, its awkward sides included, and can be told to go wrong
 //! ([`faults`], [`Control`]). It uses the generated protocol types and nothing else of this crate, and encodes with
@@ -15,6 +15,7 @@
 //! Events are kept in memory, the newest two million a topic, records a hundred thousand an object; a restart begins
 //! a new org.
 
+pub mod bulk;
 mod clock;
 mod control;
 mod counters;
@@ -25,6 +26,7 @@ mod generator;
 mod http;
 mod ids;
 mod journal;
+mod limits;
 pub mod oauth;
 mod org;
 pub mod rest;
@@ -32,6 +34,7 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+pub mod writes;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -47,6 +50,7 @@ pub use self::http::control::HELP as CONTROL_HELP;
 pub use self::journal::{SentChange, SentContent, SentEvent};
 pub use self::org::Ungrouped;
 pub use self::org::change::{Change, ChangeType, OVERFLOW_RECORD_ID, PlatformEvent, RawEvent};
+pub use self::org::fields::FieldRules;
 pub use self::org::prepared::{TestEvents, test_record_id};
 pub use self::settings::{SimulatorSettings, TlsFiles};
 
@@ -123,9 +127,15 @@ impl Simulator {
         spawn(serving);
         let control = Arc::new(Control::new(org.clone(), instance_url));
         let router = http::router(control.clone());
+        spawn(org::late::run(org.clone(), stopped.clone()));
         let ended = stopped.clone();
+        let http_listener = http::connection::Listener {
+            tcp: http_listener,
+            all: stopped.clone(),
+        };
         spawn(async move {
-            let serving = axum::serve(http_listener, router).into_future();
+            let service = router.into_make_service_with_connect_info::<server::connection::Cut>();
+            let serving = axum::serve(http_listener, service).into_future();
             ended.run_until_cancelled(serving).await;
         });
         if settings.prepared > 0 {

@@ -17,6 +17,7 @@ mod foreign_clients;
 mod kafka;
 mod registry;
 mod salesforce_rest;
+mod salesforce_writes;
 mod second_reader;
 mod support;
 mod tidy;

@@ -35,7 +35,9 @@ fn client_of(org: &Simulator) -> RestClient {
             client_secret: Secret::new(settings.client_secret),
         },
     };
-    Salesforce::new(&config, Metrics::new()).unwrap().rest
+    Salesforce::new(&config, "sfbridge-crm", Metrics::new())
+        .unwrap()
+        .rest
 }
 
 fn account() -> Schema {

@@ -60,7 +60,8 @@ impl Org {
     /// Connects with the first question.
     pub(super) fn new(config: &SalesforceConfig) -> Result<Self, Failure> {
         Ok(Self {
-            salesforce: Salesforce::new(config, Metrics::new())?,
+            // Which writes nothing.
+            salesforce: Salesforce::new(config, "sfbridge", Metrics::new())?,
             answers: Mutex::default(),
         })
     }

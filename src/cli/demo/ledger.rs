@@ -141,6 +141,7 @@ mod tests {
                 entity_name: "Account".to_owned(),
                 change_type: "UPDATE".to_owned(),
                 record_ids: records.iter().map(|id| (*id).to_owned()).collect(),
+                ..SentChange::default()
             }),
         }
     }

@@ -74,5 +74,5 @@ impl Http {
 }
 
 async fn exchange(request: reqwest::RequestBuilder, whom: &str) -> Result<Answer, Failure> {
-    http::exchange(request, whom, BODY_BYTES_MAX).await
+    Ok(http::exchange(request, whom, BODY_BYTES_MAX).await?)
 }

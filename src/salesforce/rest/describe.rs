@@ -168,20 +168,46 @@ impl From<FieldBody> for Field {
     }
 }
 
-impl Field {
-    /// A value as it is compared where it names a record: an external id that is not case sensitive is the same in
-    /// any case. What two values must share to mean one record.
-    pub fn folded(&self, value: &str) -> String {
-        fold(value, self.case_sensitive)
+impl FieldType {
+    /// Whether REST writes its values as JSON numbers.
+    pub const fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::Int | Self::Long | Self::Double | Self::Currency | Self::Percent
+        )
     }
 }
 
-/// See [`Field::folded`].
-pub(super) fn fold(value: &str, case_sensitive: bool) -> String {
-    if case_sensitive {
-        value.to_owned()
-    } else {
-        value.to_lowercase()
+impl Field {
+    /// A value as it is compared where it names a record: two values that are the same here may be the same record.
+    /// Case counts only where the field says so; Salesforce keeps no blanks around a text, and `4711.0` is `4711`.
+    pub fn folded(&self, value: &str) -> String {
+        let value = value.trim();
+        if self.field_type.is_number() {
+            return folded_number(value);
+        }
+        if self.case_sensitive {
+            value.to_owned()
+        } else {
+            value.to_lowercase()
+        }
+    }
+}
+
+/// Without the zeros that change nothing. By its digits, for an external id may have more than a double holds.
+fn folded_number(text: &str) -> String {
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(unsigned) => ("-", unsigned),
+        None => ("", text),
+    };
+    let (whole, part) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let whole = whole.trim_start_matches('0');
+    let part = part.trim_end_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    match (whole, part) {
+        ("0", "") => "0".to_owned(),
+        (whole, "") => format!("{sign}{whole}"),
+        (whole, part) => format!("{sign}{whole}.{part}"),
     }
 }
 

@@ -1,50 +1,66 @@
-//! Reading records through Salesforce's REST API: what a record is now, where an event says only that it changed.
+//! Salesforce's REST API: what a record is now, where an event says only that it changed; and writing records.
 //!
 //! ```text
 //!  event's schema + describe ──▶ Mapping ──▶ soql: queries by id ──▶ pages of rows ──▶ Mapping ──▶ Body (JSON, Avro)
+//!  ready JSON records ──▶ collections (≤ 200, at once) or bulk (a job) ──▶ a verdict a record ──▶ verdict: what is done
 //! ```
 //!
-//! * **In**: an object, ids of its records, the schema of its change event.
-//! * **Out**: for every id its present state in the event's shape, or `None`: it is deleted, or this user may not see it.
-//! * A record is read as of one moment: where its fields need several queries, all saw the same `SystemModstamp`.
-//! * A session found expired is renewed once for all callers and the request made once more. What limits, outages
-//!   and refusals mean is decided in `refusal`; nothing here waits or tries again otherwise.
-//! * Requests count against the org's daily limit: one for each two hundred records or so, one for describe an hour.
+//! * **Reading**: an object, ids of its records, the schema of its change event in; for every id its present state in
+//!   the event's shape out, or `None`: it is deleted, or this user may not see it. A record is read as of one moment:
+//!   where its fields need several queries, all saw the same `SystemModstamp`.
+//! * **Writing**: every write names its client in `Sforce-Call-Options`, so that the change events it makes can be
+//!   told from others'.
+//! * A session found expired is renewed once for all callers and the request made once more (`call`). What limits,
+//!   outages and refusals mean is decided in `refusal` and `verdict`; nothing here waits or tries again otherwise.
+//! * Requests count against the org's daily limit (`limits`): one for each two hundred records or so, one for describe
+//!   an hour.
 
+mod bulk;
+mod bulk_csv;
+mod call;
+mod collections;
 mod describe;
+mod limits;
+mod lookup;
 mod mapping;
 mod refusal;
 mod soql;
 mod times;
+mod verdict;
+#[cfg(test)]
+mod write_tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::Client;
+use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use crate::avro::Schema;
 use crate::config::SalesforceConfig;
 use crate::error::{ErrorKind, Failure};
-use crate::salesforce::auth::{Session, TokenSource};
-use crate::salesforce::http::{self, Answer};
+use crate::salesforce::auth::TokenSource;
+use crate::salesforce::http;
 
+pub use bulk::{BULK_UPLOAD_BYTES_MAX, BulkJob, JobState};
+pub use bulk_csv::{BulkResult, BulkRow, BulkRows, NoResults, Unfit, bulk_csv, bulk_key, fits_bulk};
+pub use collections::{WRITE_RECORDS_MAX, WriteError, WriteOutcome, WriteTarget};
 pub use describe::{Describe, Field, FieldType};
+pub use limits::{ApiBudget, ApiUsage, BudgetAction, Limit};
 pub use mapping::{Body, Mapping, Misfit};
+pub use verdict::{BoundedReason, RowAction, RowRefusal, RowVerdict, row_action};
 
+use call::{Call, CallError, garbled};
 use describe::Describes;
-use refusal::Refusal;
+use refusal::Deed;
 
-/// Salesforce ends a query after 120 s and says so; who waits less never hears it.
-const TIMEOUT: Duration = Duration::from_secs(130);
-/// Salesforce's pages of wide rows are short, and the describe of the widest objects has some megabytes.
-const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// A record that changes between two queries this often in a row is left for a later try.
 const READS_MAX: usize = 3;
 
-/// Reads records. Cheap to clone; all clones share what describe told.
+/// Reads and writes records. Cheap to clone; all clones share what describe told, and what is known of the limits.
 #[derive(Clone)]
 pub struct RestClient(Arc<Inner>);
 
@@ -53,7 +69,10 @@ struct Inner {
     http: Client,
     /// `/services/data/v66.0`
     base: String,
+    /// `client=sfbridge-crm`
+    call_options: HeaderValue,
     describes: Describes,
+    usage: Mutex<Option<ApiUsage>>,
 }
 
 /// One record as a query answered it.
@@ -76,31 +95,6 @@ pub struct CurrentRecord {
     pub body: Body,
 }
 
-/// Why a request has no answer that could be used.
-enum CallError {
-    Refused { refusal: Refusal, user: String },
-    Failed(Failure),
-}
-
-impl From<Failure> for CallError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl CallError {
-    fn into_failure(self, object: &str) -> Failure {
-        match self {
-            Self::Refused { refusal, user } => refusal.into_failure(object, &user),
-            Self::Failed(failure) => failure,
-        }
-    }
-
-    fn is_invalid_field(&self) -> bool {
-        matches!(self, Self::Refused { refusal, .. } if refusal.is_invalid_field())
-    }
-}
-
 #[derive(Deserialize)]
 struct Page {
     done: bool,
@@ -116,14 +110,22 @@ impl std::fmt::Debug for RestClient {
 }
 
 impl RestClient {
+    /// `client` is the name that writes are made under.
+    ///
     /// # Errors
-    /// `Misconfigured`: a CA file that is none.
-    pub fn new(config: &SalesforceConfig, tokens: TokenSource) -> Result<Self, Failure> {
+    /// `Misconfigured`: a CA file that is none, a client name that no header can carry.
+    pub fn new(config: &SalesforceConfig, client: &str, tokens: TokenSource) -> Result<Self, Failure> {
+        let call_options = HeaderValue::from_str(&format!("client={client}")).map_err(|error| {
+            let message = "the bridge's name has characters that no header can carry";
+            Failure::new(ErrorKind::Misconfigured, message).caused_by(error)
+        })?;
         Ok(Self(Arc::new(Inner {
             tokens,
             http: http::client(config)?,
             base: format!("/services/data/v{}", config.api_version),
+            call_options,
             describes: Describes::default(),
+            usage: Mutex::default(),
         })))
     }
 
@@ -139,6 +141,11 @@ impl RestClient {
         self.0.describes.get(object, || self.ask_describe(object)).await
     }
 
+    /// The object is not what describe told: the next [`Self::describe`] asks again.
+    pub async fn forget_describe(&self, object: &str) {
+        self.0.describes.give_up(object).await;
+    }
+
     /// The records with these ids, in their order; `None` for one that is deleted or hidden.
     ///
     /// # Errors
@@ -150,7 +157,7 @@ impl RestClient {
         fields: &[&str],
     ) -> Result<Vec<Option<Row>>, Failure> {
         let rows = self.rows(object, ids, fields).await;
-        rows.map_err(|error| error.into_failure(object))
+        rows.map_err(|error| error.into_failure(Deed::Read, object))
     }
 
     /// What the records with these ids are now, as the bodies of their change event, in the order of the ids; `None`
@@ -173,7 +180,7 @@ impl RestClient {
             mapping = Mapping::new(event, &describe);
             rows = self.rows(object, ids, &mapping.select()).await;
         }
-        let rows = rows.map_err(|error| error.into_failure(object))?;
+        let rows = rows.map_err(|error| error.into_failure(Deed::Read, object))?;
         let current = |row: Row| {
             Ok(CurrentRecord {
                 body: mapping.body(&row.fields)?,
@@ -190,8 +197,8 @@ impl RestClient {
 
     async fn ask_describe(&self, object: &str) -> Result<Describe, Failure> {
         let path = format!("{}/sobjects/{object}/describe", self.0.base);
-        let answer = self.get(&path, &[], &[]).await;
-        let answer = answer.map_err(|error| error.into_failure(object))?;
+        let answer = self.call(&Call::get(path)).await;
+        let answer = answer.map_err(|error| error.into_failure(Deed::Read, object))?;
         Describe::parse(&answer.body).map_err(|_| garbled(object))
     }
 
@@ -241,70 +248,50 @@ impl RestClient {
         Err(Failure::new(ErrorKind::Transient, message).into())
     }
 
-    /// One query, all of its pages.
     async fn query(
         &self,
         object: &str,
         fields: &[&str],
         ids: &[String],
     ) -> Result<HashMap<String, Row>, CallError> {
-        let soql = soql::text(object, fields, ids);
-        let path = format!("{}/query", self.0.base);
-        let mut answer = self.get(&path, &[("q", &soql)], fields).await?;
-        let mut rows = HashMap::new();
+        let records = self
+            .records(object, &soql::text(object, fields, ids), fields)
+            .await?;
+        let mut rows = HashMap::with_capacity(records.len());
+        for record in records {
+            let row = row(record).ok_or_else(|| CallError::Broken(garbled(object)))?;
+            rows.insert(row.id.clone(), row);
+        }
+        Ok(rows)
+    }
+
+    /// One query, all of its pages. `fields` are those that it names.
+    async fn records(
+        &self,
+        object: &str,
+        soql: &str,
+        fields: &[&str],
+    ) -> Result<Vec<Map<String, Json>>, CallError> {
+        let broken = || CallError::Broken(garbled(object));
+        let get = |path| Call {
+            fields,
+            ..Call::get(path)
+        };
+        let first = get(format!("{}/query", self.0.base)).query(&[("q", soql)]);
+        let mut answer = self.call(&first).await?;
+        let mut records = Vec::new();
         loop {
-            let page: Page = serde_json::from_slice(&answer.body).map_err(|_| garbled(object))?;
-            for record in page.records {
-                let row = row(record).ok_or_else(|| garbled(object))?;
-                rows.insert(row.id.clone(), row);
-            }
+            let page: Page = serde_json::from_slice(&answer.body).map_err(|_| broken())?;
+            records.extend(page.records);
             let next = match page.next {
-                _ if page.done => return Ok(rows),
+                _ if page.done => return Ok(records),
                 // Anything else could lead the token to another host.
                 Some(next) if next.starts_with("/services/data/") => next,
-                _ => return Err(garbled(object).into()),
+                _ => return Err(broken()),
             };
-            answer = self.get(&next, &[], fields).await?;
+            answer = self.call(&get(next)).await?;
         }
     }
-
-    /// One request; with a new session once more where the first was refused.
-    async fn get(&self, path: &str, query: &[(&str, &str)], fields: &[&str]) -> Result<Answer, CallError> {
-        let session = self.0.tokens.session().await?;
-        match self.get_as(&session, path, query, fields).await {
-            Err(CallError::Refused { refusal, .. }) if refusal.is_about_the_session() => {
-                let session = self.0.tokens.refresh(&session).await?;
-                self.get_as(&session, path, query, fields).await
-            }
-            answered => answered,
-        }
-    }
-
-    async fn get_as(
-        &self,
-        session: &Session,
-        path: &str,
-        query: &[(&str, &str)],
-        fields: &[&str],
-    ) -> Result<Answer, CallError> {
-        let url = format!("{}{path}", session.instance_url.expose());
-        let request = self.0.http.get(url).query(query).timeout(TIMEOUT);
-        let request = request.bearer_auth(session.access_token.expose());
-        let answer = http::exchange(request, "org's host", BODY_BYTES_MAX).await?;
-        if answer.status == 200 {
-            return Ok(answer);
-        }
-        Err(CallError::Refused {
-            refusal: Refusal::read(&answer, fields),
-            user: session.user(),
-        })
-    }
-}
-
-/// An answer that is not what Salesforce documents: of a proxy in between, or cut short.
-fn garbled(object: &str) -> Failure {
-    let message = format!("what REST answered for {object} is not what Salesforce documents");
-    Failure::new(ErrorKind::Transient, message)
 }
 
 fn row(mut record: Map<String, Json>) -> Option<Row> {

@@ -1,6 +1,6 @@
 //! The queries for records by id. Pure: names and ids in, texts out, each short enough for a URI.
 //!
-//! Nothing goes into a query that is not a name or an id by its characters. A query's URI has two halves: the
+//! Nothing goes into a query that is not a name or an id by its characters, a number, or quoted. A query's URI has two halves: the
 //! fields, split over several queries where they are too many, and the ids, likewise.
 
 use crate::error::{ErrorKind, Failure};
@@ -71,6 +71,46 @@ pub(super) fn text(object: &str, fields: &[&str], ids: &[String]) -> String {
     )
 }
 
+/// A text as SOQL writes it: nothing in it can end it.
+pub(super) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
+    for char in text.chars() {
+        match char {
+            '\'' | '\\' | '"' => quoted.extend(['\\', char]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{c}' => quoted.push_str("\\f"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
+
+/// Literals in chunks that one query's URI holds, encoded and with a comma each. 500 bytes are left for the rest of
+/// the text.
+pub(super) fn literal_chunks(literals: &[String]) -> Vec<&[String]> {
+    let mut chunks = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, literal) in literals.iter().enumerate() {
+        let encoded = literal
+            .bytes()
+            .map(|byte| if byte.is_ascii_alphanumeric() { 1 } else { 3 })
+            .sum::<usize>()
+            + 3;
+        if bytes + encoded > QUERY_BYTES_MAX - 500 && at > from {
+            chunks.extend(literals.get(from..at));
+            (from, bytes) = (at, 0);
+        }
+        bytes += encoded;
+    }
+    chunks.extend(literals.get(from..).filter(|rest| !rest.is_empty()));
+    chunks
+}
+
 /// A name of an object or a field.
 pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -138,5 +178,36 @@ mod tests {
             }
         }
         assert_eq!(seen, 3_000);
+    }
+
+    #[test]
+    fn nothing_in_a_text_ends_it() {
+        assert_eq!(quoted("plain"), "'plain'");
+        assert_eq!(quoted("' OR Id != '"), r"'\' OR Id != \''");
+        assert_eq!(quoted("\\'"), r"'\\\''");
+        assert_eq!(quoted("a\nb\"c\t"), "'a\\nb\\\"c\\t'");
+    }
+
+    #[test]
+    fn literals_are_parted_by_the_length_of_their_uri_and_none_is_left_out() {
+        let literals: Vec<String> = (0..3_000)
+            .map(|n| quoted(&format!("{n} {}", "ü'".repeat(n % 90))))
+            .collect();
+        let mut seen = 0;
+        let client = reqwest::Client::new();
+        for chunk in literal_chunks(&literals) {
+            seen += chunk.len();
+            let url = client.get("http://h/").query(&[("q", chunk.join(","))]);
+            let bytes = url.build().unwrap().url().as_str().len();
+            assert!(bytes <= QUERY_BYTES_MAX - 480, "{bytes}");
+        }
+        assert_eq!(seen, 3_000);
+        assert!(literal_chunks(&[]).is_empty());
+        let long = [quoted(&"'".repeat(20_000))];
+        assert_eq!(
+            literal_chunks(&long),
+            [&long[..]],
+            "alone, for Salesforce to refuse"
+        );
     }
 }

@@ -7,27 +7,29 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::simulator::control::Control;
-use crate::simulator::org::records::id18;
+use crate::simulator::org::records::{Record, id18};
 use crate::simulator::org::sobject::{Column, SObject};
-use crate::simulator::org::{Org, soql};
+use crate::simulator::org::{Org, describe, soql};
 use crate::simulator::rest::RestRefusal;
+use crate::simulator::server::connection::Cut;
+use crate::simulator::writes::RecordError;
 
-use super::Shared;
+use super::{Shared, bulk, collections, sobjects};
 
-/// Requests a day of a Developer Edition org.
-const DAILY_REQUESTS: u64 = 15_000;
 /// URI and headers together may not be longer: Salesforce's documented limit.
 const HEAD_BYTES_MAX: usize = 16_384;
+/// What one upload to Bulk API 2.0 may hold at most.
+const BODY_BYTES_MAX: usize = 150 * 1_024 * 1_024;
 /// Queries whose further pages a user may still ask for; Salesforce forgets the oldest beyond ten.
 const CURSORS_MAX: usize = 10;
 
@@ -39,20 +41,68 @@ pub(crate) struct Cursors(Mutex<Vec<(String, Arc<Vec<Value>>)>>);
 pub(super) fn router(control: Arc<Control>) -> Router<Arc<Control>> {
     Router::new()
         .route("/limits", get(limits))
+        .route("/sobjects", get(sobjects::all))
+        .route("/sobjects/{object}", get(sobjects::about).post(sobjects::create))
         .route("/sobjects/{object}/describe", get(describe))
+        .route("/sobjects/{object}/describe/", get(describe))
+        .route(
+            "/sobjects/{object}/{id}",
+            get(sobjects::read)
+                .patch(sobjects::update)
+                .delete(sobjects::delete),
+        )
+        .route(
+            "/sobjects/{object}/{field}/{value}",
+            get(sobjects::read_by_key)
+                .patch(sobjects::upsert)
+                .delete(sobjects::delete_by_key),
+        )
+        .route(
+            "/composite/sobjects",
+            post(collections::insert)
+                .patch(collections::update)
+                .delete(collections::delete),
+        )
+        .route(
+            "/composite/sobjects/{object}/{field}",
+            axum::routing::patch(collections::upsert),
+        )
+        .merge(bulk::router())
         .route("/query", get(query))
+        // Clients that others wrote ask so.
+        .route("/query/", get(query))
         .route("/query/{locator}", get(more))
         .fallback(async || RestRefusal::not_found())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(control, gate))
 }
 
 impl RestRefusal {
-    fn not_found() -> Self {
+    pub(super) fn not_found() -> Self {
         Self::new(404, "NOT_FOUND", "The requested resource does not exist")
+    }
+
+    pub(super) fn unsupported(object: &str) -> Self {
+        let message = format!("sObject type '{object}' is not supported.");
+        Self::new(400, "INVALID_TYPE", &message)
     }
 
     fn malformed(rule: &str) -> Self {
         Self::new(400, "MALFORMED_QUERY", rule)
+    }
+}
+
+impl From<RecordError> for RestRefusal {
+    fn from(error: RecordError) -> Self {
+        let status = match error.status_code.as_str() {
+            "NOT_FOUND" | "ENTITY_IS_DELETED" | "INVALID_CROSS_REFERENCE_KEY" => 404,
+            "REQUEST_LIMIT_EXCEEDED" => 403,
+            _ => 400,
+        };
+        Self {
+            fields: error.fields,
+            ..Self::new(status, &error.status_code, &error.message)
+        }
     }
 }
 
@@ -67,7 +117,7 @@ impl IntoResponse for RestRefusal {
     }
 }
 
-type Answer = Result<Json<Value>, RestRefusal>;
+pub(super) type Answer = Result<Json<Value>, RestRefusal>;
 
 /// The refusal of a request that bears no good token.
 pub(super) fn refusal(org: &Org, headers: &HeaderMap) -> Option<Response> {
@@ -85,11 +135,23 @@ async fn gate(State(simulator): Shared, request: Request, next: Next) -> Respons
     let org = simulator.org();
     org.counters.rest_requests.add(1);
     // The nested router sees what is behind the version.
-    if let Some(fault) = org.rest_faults.take(request.uri().path()) {
-        tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
-        if let Some(refusal) = fault.refusal {
-            return refusal.into_response();
-        }
+    let fault = org
+        .rest_faults
+        .take(request.method().as_str(), request.uri().path());
+    let fault = fault.unwrap_or_default();
+    let connection = request.extensions().get::<ConnectInfo<Cut>>().cloned();
+    let cut = || {
+        connection
+            .iter()
+            .for_each(|ConnectInfo(Cut(connection))| connection.cancel());
+        // Nobody hears it.
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    };
+    tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+    match &fault.refusal {
+        _ if fault.cut => return cut(),
+        Some(refusal) if !fault.lose_answer => return refusal.clone().into_response(),
+        _ => {}
     }
     let header_bytes: usize = request
         .headers()
@@ -103,8 +165,17 @@ async fn gate(State(simulator): Shared, request: Request, next: Next) -> Respons
     if let Some(refused) = refusal(org, request.headers()) {
         return refused;
     }
-    let mut response = next.run(request).await;
-    let usage = format!("api-usage={}/{DAILY_REQUESTS}", org.counters.rest_requests.get());
+    let mut response = if org.daily_requests.take(org.clock.now_ms()) {
+        next.run(request).await
+    } else {
+        RestRefusal::new(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.").into_response()
+    };
+    tokio::time::sleep(Duration::from_millis(fault.answer_delay_ms)).await;
+    if fault.lose_answer {
+        return fault.refusal.map_or_else(cut, IntoResponse::into_response);
+    }
+    let (used, max) = org.daily_requests.level();
+    let usage = format!("api-usage={used}/{max}");
     if let Ok(usage) = HeaderValue::try_from(usage) {
         response.headers_mut().insert("sforce-limit-info", usage);
     }
@@ -128,18 +199,13 @@ async fn limits(State(simulator): Shared) -> Response {
         .iter()
         .map(|topic| topic.counters.events_delivered.get())
         .sum();
-    let published: u64 = org
-        .topics()
-        .iter()
-        .map(|topic| topic.counters.events_published.get())
-        .sum();
-    // Of a Developer Edition org with the high-volume add-on.
+    // Of an org with the high-volume add-on.
     let of = |max: u64, used: u64| json!({"Max": max, "Remaining": max.saturating_sub(used)});
     Json(json!({
-        "DailyApiRequests": of(DAILY_REQUESTS, org.counters.rest_requests.get()),
+        "DailyApiRequests": org.daily_requests.shown(),
         "DailyDeliveredPlatformEvents": of(100_000_000, delivered),
-        "HourlyPublishedPlatformEvents": of(250_000, published),
-        "DailyBulkApiBatches": of(15_000, 0),
+        "HourlyPublishedPlatformEvents": org.hourly_publishes.shown(),
+        "DailyBulkApiBatches": org.daily_batches.shown(),
     }))
     .into_response()
 }
@@ -148,7 +214,7 @@ async fn describe(State(simulator): Shared, Path((version, object)): Path<(Strin
     let org = simulator.org();
     org.counters.describe_calls.add(1);
     let object = org.sobject(&object).ok_or_else(RestRefusal::not_found)?;
-    Ok(Json(object.describe(&url_of(&version, &object.name))))
+    Ok(Json(describe::object(&object, &url_of(&version, &object.name))))
 }
 
 async fn query(
@@ -200,38 +266,72 @@ fn page(org: &Org, version: &str, locator: &str, rows: &[Value], start: usize) -
 
 fn rows(org: &Org, version: &str, text: &str) -> Result<Vec<Value>, RestRefusal> {
     let query = soql::parse(text).map_err(|rule| RestRefusal::malformed(&rule))?;
-    let unsupported = || {
-        let message = format!("sObject type '{}' is not supported.", query.object);
-        RestRefusal::new(400, "INVALID_TYPE", &message)
-    };
+    let unsupported = || RestRefusal::unsupported(&query.object);
     let object = org.sobject(&query.object).ok_or_else(unsupported)?;
     let columns = query.fields.iter().map(|name| column(&object, name));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let url = url_of(version, &object.name);
     let limit = query.limit.unwrap_or(usize::MAX);
     let records = org.records.lock();
-    let Some(ids) = &query.ids else {
-        let all = records.all(&object.name).take(limit);
-        return Ok(all
-            .map(|(id, record)| object.row(&columns, &url, id, record))
-            .collect());
+    let found: Vec<(&str, &Record)> = match &query.filter {
+        None => records.all(&object.name).collect(),
+        Some(filter) if filter.field.eq_ignore_ascii_case("Id") => {
+            let ids = wanted(&filter.values)?;
+            let ids = ids.iter();
+            ids.filter_map(|id| records.get_with_id(&object.name, id))
+                .collect()
+        }
+        Some(filter) => {
+            let key = column(&object, &filter.field)?;
+            let has = |(id, record): &(&str, &Record)| {
+                let value = key.value(id, record);
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let same = |wanted: &String| {
+                    text == *wanted
+                        || (!key.rules.case_sensitive && text.to_lowercase() == wanted.to_lowercase())
+                };
+                filter.values.iter().any(same)
+            };
+            if key.rules.external_id || key.rules.unique {
+                let ids = filter.values.iter().flat_map(|value| {
+                    let value = if key.is_number() {
+                        number(value)
+                    } else {
+                        json!(value)
+                    };
+                    records
+                        .find(&object.name, &key.name, &value)
+                        .map(str::to_owned)
+                        .collect::<Vec<_>>()
+                });
+                let ids: BTreeSet<_> = ids.collect();
+                let rows = ids.iter().filter_map(|id| records.get_with_id(&object.name, id));
+                rows.filter(|row| key.is_number() || has(row)).collect()
+            } else {
+                records.all(&object.name).filter(has).collect()
+            }
+        }
     };
-    // In the order of the ids, each once, whatever the order in which they were asked for.
-    let mut wanted = BTreeSet::new();
-    for id in ids {
+    let found = found.into_iter().take(limit);
+    Ok(found
+        .map(|(id, record)| object.row(&columns, &url, id, record))
+        .collect())
+}
+
+fn number(text: &str) -> Value {
+    text.parse::<f64>().map_or(Value::Null, |number| json!(number))
+}
+
+/// In the order of the ids, each once, whatever the order in which they were asked for.
+fn wanted(ids: &[String]) -> Result<BTreeSet<String>, RestRefusal> {
+    let id = |id: &String| {
         let invalid = || {
             let message = format!("invalid ID field: {id}");
             RestRefusal::new(400, "INVALID_QUERY_FILTER_OPERATOR", &message)
         };
-        wanted.insert(id18(id).ok_or_else(invalid)?);
-    }
-    let found = wanted
-        .iter()
-        .filter_map(|id| Some((id, records.get(&object.name, id)?)));
-    Ok(found
-        .take(limit)
-        .map(|(id, record)| object.row(&columns, &url, id, record))
-        .collect())
+        id18(id).ok_or_else(invalid)
+    };
+    ids.iter().map(id).collect()
 }
 
 fn column<'o>(object: &'o SObject, name: &str) -> Result<&'o Column, RestRefusal> {
@@ -245,6 +345,6 @@ fn column<'o>(object: &'o SObject, name: &str) -> Result<&'o Column, RestRefusal
     })
 }
 
-fn url_of(version: &str, object: &str) -> String {
+pub(super) fn url_of(version: &str, object: &str) -> String {
     format!("/services/data/{version}/sobjects/{object}")
 }

@@ -33,12 +33,27 @@ pub(crate) fn entries() -> Vec<Entry> {
         schema: Some(schema.to_string()),
     };
     vec![
-        change("/data/AccountChangeEvent", ACCOUNT.to_owned()),
-        change("/data/ContactChangeEvent", CONTACT.to_owned()),
+        change(
+            "/data/AccountChangeEvent",
+            with_key(ACCOUNT, "Customer_Id__c", "00NSB0000000018"),
+        ),
+        change(
+            "/data/ContactChangeEvent",
+            with_key(CONTACT, "Person_Id__c", "00NSB0000000019"),
+        ),
         change("/data/Order__ChangeEvent", order_change()),
         platform("/event/Order_Shipped__e", order_shipped()),
         platform("/event/Invoice_Paid__e", invoice_paid()),
     ]
+}
+
+/// A real definition with a custom field more, by which other systems know the record.
+fn with_key(definition: &str, name: &str, field_id: &str) -> String {
+    let mut event: Json = serde_json::from_str(definition).unwrap_or_default();
+    if let Some(fields) = event["fields"].as_array_mut() {
+        fields.push(field(name, "string", &format!("Data:Text:{field_id}")));
+    }
+    event.to_string()
 }
 
 fn field(name: &str, avro_type: &str, doc: &str) -> Json {
@@ -69,6 +84,7 @@ fn order_change() -> String {
         {"name": "Destination__c", "type": ["null", location], "doc": "Data:Location:00NSB0000000016",
          "default": null},
         field("Notes__c", "string", "Data:StringPlusClob:00NSB0000000017"),
+        field("Order_Number__c", "string", "Data:Text:00NSB0000000020"),
     ]})
     .to_string()
 }

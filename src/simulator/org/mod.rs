@@ -4,28 +4,42 @@ pub(super) mod bitmap;
 pub(super) mod bus;
 pub(super) mod catalog;
 pub(super) mod change;
+
+pub(super) mod describe;
 pub(super) mod diff;
 pub(super) mod encode;
+pub(super) mod fields;
+pub(super) mod jobs;
+pub(super) mod late;
 pub(super) mod prepared;
 pub(super) mod records;
 pub(super) mod replay_id;
+pub(super) mod row;
 pub(super) mod samples;
 pub(super) mod schemas;
+pub(super) mod sheet;
 pub(super) mod sobject;
 pub(super) mod soql;
 pub(super) mod tokens;
 pub(super) mod topics;
+pub(super) mod values;
+pub(super) mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value as Json};
+use tokio::time::Instant;
 
 use self::bus::{Bus, FIRST_POSITION, NewEvent};
 use self::change::{Change, ChangeType, Defaults, PlatformEvent, RawEvent};
+use self::fields::Rulebook;
+use self::jobs::Jobs;
+use self::late::Late;
 use self::records::Records;
 use self::replay_id::Position;
 use self::schemas::{EventSchema, Schemas};
@@ -36,8 +50,10 @@ use super::clock::Clock;
 use super::counters::OrgCounters;
 use super::faults::Faults;
 use super::http::rest::Cursors;
+use super::limits::Allowance;
 use super::rest::RestFaults;
 use super::settings::SimulatorSettings;
+use super::writes::Writes;
 use super::{ids, oauth};
 
 #[derive(Debug)]
@@ -54,6 +70,13 @@ pub(super) struct Org {
     pub(super) rejections: Mutex<std::collections::VecDeque<String>>,
     pub(super) records: Mutex<Records>,
     pub(super) rest_faults: RestFaults,
+    pub(super) writes: Writes,
+    pub(super) late: Late,
+    pub(super) jobs: Jobs,
+    pub(super) daily_batches: Allowance,
+    pub(super) daily_requests: Allowance,
+    pub(super) hourly_publishes: Allowance,
+    pub(super) rulebook: RwLock<Rulebook>,
     pub(super) cursors: Cursors,
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
     /// The number of the next new record.
@@ -74,6 +97,13 @@ impl Org {
             rejections: Mutex::default(),
             records: Mutex::default(),
             rest_faults: RestFaults::default(),
+            writes: Writes::default(),
+            late: Late::default(),
+            jobs: Jobs::default(),
+            daily_batches: Allowance::of_batches(),
+            daily_requests: Allowance::of_requests(),
+            hourly_publishes: Allowance::of_publishes(),
+            rulebook: RwLock::default(),
             cursors: Cursors::default(),
             topics: RwLock::default(),
             next_record: AtomicU64::new(1),
@@ -86,6 +116,14 @@ impl Org {
         }
         for entry in catalog::entries() {
             org.define(entry.topic, entry.kind, entry.schema.as_deref())?;
+        }
+        {
+            let (rulebook, mut records) = (org.rulebook.read(), org.records.lock());
+            for object in ["Account", "Contact", "Order__c"] {
+                rulebook
+                    .keys_of(object)
+                    .for_each(|field| records.add_key(object, field));
+            }
         }
         org.schemas.add(samples::older_account()?);
         for token in &org.settings.access_tokens {
@@ -185,6 +223,30 @@ impl Org {
         Ok(self.bus.append(&topic, events))
     }
 
+    /// Puts complete changes of one object on the bus, now or a while later, and touches no record.
+    fn tell(&self, changes: &[Change], later: Duration) -> Result<(), String> {
+        let Some(first) = changes.first() else {
+            return Ok(());
+        };
+        let topic = self.existing(&first.topic())?;
+        let schema = schema_of(&topic)?;
+        let events = changes.iter().map(|change| {
+            Ok(NewEvent {
+                id: change.event_id.clone().unwrap_or_else(ids::rpc_id),
+                schema_id: schema.id.clone(),
+                payload: change::payload(change, &schema)?.into(),
+                ..NewEvent::default()
+            })
+        });
+        let events = events.collect::<Result<Vec<_>, String>>()?;
+        if later.is_zero() && self.late.is_empty() {
+            self.bus.append(&topic, events);
+        } else {
+            self.late.push(Instant::now() + later, topic, events);
+        }
+        Ok(())
+    }
+
     /// Writes to a record as an update does, and makes no event of it.
     pub(super) fn set_record(&self, entity: &str, id: &str, fields: Map<String, Json>) -> Result<(), String> {
         let schema = schema_of(self.existing(&change::topic_of(entity))?.as_ref())?;
@@ -222,7 +284,23 @@ impl Org {
             Some(custom) => format!("{custom}__c"),
             None => stem.to_owned(),
         };
-        Some(SObject::new(&name, &schema))
+        Some(SObject::new(&name, &schema).with_rules(&self.rulebook.read()))
+    }
+
+    /// Every object that the user may see.
+    pub(super) fn sobjects(&self) -> Vec<SObject> {
+        let topics = self.topics();
+        let objects = topics.iter().filter(|topic| topic.kind == Kind::Change);
+        let names =
+            objects.filter_map(|topic| topic.name.strip_prefix("/data/")?.strip_suffix("ChangeEvent"));
+        names
+            .filter_map(|stem| {
+                self.sobject(&match stem.strip_suffix("__") {
+                    Some(custom) => format!("{custom}__c"),
+                    None => stem.to_owned(),
+                })
+            })
+            .collect()
     }
 
     pub(super) fn publish(&self, event: &PlatformEvent) -> Result<Position, String> {

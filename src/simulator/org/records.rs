@@ -4,9 +4,11 @@
 //! the event's shape. A `GAP_…` says that something changed and not what: it changes nothing here. A deleted record
 //! lies in the recycle bin, unseen by queries, until an `UNDELETE`. Test events are no changes of records.
 //!
+//! Records are found by the fields that are registered as keys, whatever the case of the letters.
+//!
 //! Beyond `records_max` records of one object the oldest is forgotten, without an event.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde_json::{Map, Value as Json};
 
@@ -32,6 +34,36 @@ struct Table {
     rows: HashMap<String, Record>,
     /// Ids in the order in which their records came.
     by_age: VecDeque<String>,
+    /// By field and folded value, the ids of the records that have it and are not deleted.
+    keys: HashMap<String, HashMap<String, BTreeSet<String>>>,
+}
+
+impl Table {
+    /// Changes a row and what it is found by.
+    fn change(&mut self, id: &str, change: impl FnOnce(&mut Table)) {
+        self.mark(id, false);
+        change(self);
+        self.mark(id, true);
+    }
+
+    fn mark(&mut self, id: &str, found: bool) {
+        let Some(record) = self.rows.get(id).filter(|record| !record.is_deleted) else {
+            return;
+        };
+        for (field, values) in &mut self.keys {
+            let Some(value) = record.fields.get(field).and_then(folded) else {
+                continue;
+            };
+            if found {
+                values.entry(value).or_default().insert(id.to_owned());
+            } else if let Some(ids) = values.get_mut(&value) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    values.remove(&value);
+                }
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -60,14 +92,16 @@ impl Records {
         for id in change.record_ids.iter().filter_map(|id| id18(id)) {
             match change.change_type {
                 ChangeType::Create => {
-                    let record = self.row(&change.entity, id);
-                    *record = Record::default();
-                    record.write(change, at);
+                    self.change(&change.entity, id, |record| {
+                        *record = Record::default();
+                        record.write(change, at);
+                    });
                 }
                 ChangeType::Update | ChangeType::Undelete => {
-                    let record = self.row(&change.entity, id);
-                    record.is_deleted = false;
-                    record.write(change, at);
+                    self.change(&change.entity, id, |record| {
+                        record.is_deleted = false;
+                        record.write(change, at);
+                    });
                 }
                 ChangeType::Delete => self.delete(&change.entity, &id, at),
                 // They tell of a change and do not make one.
@@ -84,16 +118,69 @@ impl Records {
     /// Puts a record into the recycle bin; one that is not there stays so.
     pub(crate) fn delete(&mut self, entity: &str, id: &str, at: i64) {
         let table = self.tables.get_mut(entity);
-        if let Some(record) = table.and_then(|table| table.rows.get_mut(id)) {
-            record.is_deleted = true;
-            record.system_modstamp = at;
+        if let Some(table) = table.filter(|table| table.rows.contains_key(id)) {
+            table.change(id, |table| {
+                if let Some(record) = table.rows.get_mut(id) {
+                    record.is_deleted = true;
+                    record.system_modstamp = at;
+                }
+            });
         }
+    }
+
+    /// Makes records be found by a field from now on.
+    pub(crate) fn add_key(&mut self, entity: &str, field: &str) {
+        let table = self.tables.entry(entity.to_owned()).or_default();
+        table.keys.insert(field.to_owned(), HashMap::new());
+        for id in table.by_age.clone() {
+            table.mark(&id, true);
+        }
+    }
+
+    /// Ids of the records whose key has a value, whatever the case of its letters.
+    pub(crate) fn find(&self, entity: &str, field: &str, value: &Json) -> impl Iterator<Item = &str> {
+        let values = self.tables.get(entity).and_then(|table| table.keys.get(field));
+        let ids = values
+            .zip(folded(value))
+            .and_then(|(values, value)| values.get(&value));
+        ids.into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether a record lies in the recycle bin.
+    pub(crate) fn is_deleted(&self, entity: &str, id: &str) -> bool {
+        let record = self.tables.get(entity).and_then(|table| table.rows.get(id));
+        record.is_some_and(|record| record.is_deleted)
+    }
+
+    /// A record as it is, for [`Self::restore`].
+    pub(crate) fn snapshot(&self, entity: &str, id: &str) -> Option<Record> {
+        self.tables.get(entity)?.rows.get(id).cloned()
+    }
+
+    /// Undoes what was done since a snapshot; of several of one record, the newest first.
+    pub(crate) fn restore(&mut self, entity: &str, id: &str, was: Option<Record>) {
+        let table = self.tables.entry(entity.to_owned()).or_default();
+        table.change(id, |table| match was {
+            Some(record) => {
+                table.rows.insert(id.to_owned(), record);
+            }
+            None => {
+                table.rows.remove(id);
+                table.by_age.retain(|other| other != id);
+            }
+        });
     }
 
     /// A record that is not deleted, by its id of 18 characters.
     pub(crate) fn get(&self, entity: &str, id: &str) -> Option<&Record> {
         let record = self.tables.get(entity)?.rows.get(id)?;
         (!record.is_deleted).then_some(record)
+    }
+
+    /// The same, and its id as the org holds it.
+    pub(crate) fn get_with_id(&self, entity: &str, id: &str) -> Option<(&str, &Record)> {
+        let (id, record) = self.tables.get(entity)?.rows.get_key_value(id)?;
+        (!record.is_deleted).then_some((id.as_str(), record))
     }
 
     /// The records of an object that are not deleted, the oldest first.
@@ -103,17 +190,18 @@ impl Records {
         ids.filter_map(move |id| Some((id.as_str(), self.get(entity, id)?)))
     }
 
-    fn row(&mut self, entity: &str, id: String) -> &mut Record {
+    fn change(&mut self, entity: &str, id: String, change: impl FnOnce(&mut Record)) {
         let table = self.tables.entry(entity.to_owned()).or_default();
         if !table.rows.contains_key(&id) {
             if table.by_age.len() >= self.records_max
                 && let Some(oldest) = table.by_age.pop_front()
             {
+                table.mark(&oldest, false);
                 table.rows.remove(&oldest);
             }
             table.by_age.push_back(id.clone());
         }
-        table.rows.entry(id).or_default()
+        table.change(&id.clone(), |table| change(table.rows.entry(id).or_default()));
     }
 }
 
@@ -170,6 +258,16 @@ fn has_value(fields: &Map<String, Json>, name: &str) -> bool {
         Some((parent, child)) => fields.get(parent).and_then(|value| value.get(child)),
     };
     value.is_some_and(|value| !value.is_null())
+}
+
+/// A value as keys are compared.
+fn folded(value: &Json) -> Option<String> {
+    match value {
+        Json::String(text) => Some(text.to_lowercase()),
+        // A whole number is the same key in either of its forms.
+        Json::Number(number) => number.as_f64().map(|number| number.to_string()),
+        _ => None,
+    }
 }
 
 /// A record's id with 18 characters; `None` for what names no record (`001*`, an overflow's id).
@@ -251,6 +349,35 @@ mod tests {
         assert!(fields(&records).is_null() && records.all("Account").next().is_none());
         records.apply(&change(ChangeType::Undelete).field("Phone", "1"));
         assert_eq!(fields(&records), json!({"Name": "Acme", "Phone": "1"}));
+    }
+
+    #[test]
+    fn a_record_is_found_by_its_key_while_it_is_there() {
+        let mut records = Records::default();
+        records.apply(&change(ChangeType::Create).field("Code__c", "A-1"));
+        records.add_key("Account", "Code__c");
+        let found = |records: &Records, value: Json| records.find("Account", "Code__c", &value).count();
+        assert_eq!(
+            (found(&records, json!("a-1")), found(&records, json!("b"))),
+            (1, 0)
+        );
+        let before = records.snapshot("Account", ID);
+        records.apply(&change(ChangeType::Update).field("Code__c", 7));
+        assert_eq!(
+            (found(&records, json!("a-1")), found(&records, json!(7.0))),
+            (0, 1)
+        );
+        records.restore("Account", ID, before);
+        assert_eq!((found(&records, json!("a-1")), found(&records, json!(7))), (1, 0));
+        records.apply(&change(ChangeType::Delete));
+        assert_eq!(found(&records, json!("a-1")), 0);
+        records.apply(&change(ChangeType::Undelete));
+        assert_eq!(found(&records, json!("a-1")), 1);
+        records.restore("Account", ID, None);
+        assert_eq!(
+            (found(&records, json!("a-1")), records.all("Account").count()),
+            (0, 0)
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use serde_json::{Map, Value as Json, json};
 
-use super::key_prefix;
+use super::fields::{self, FieldRules, Rulebook};
 use super::records::Record;
 use super::schemas::EventSchema;
 
@@ -35,9 +35,10 @@ enum Source {
 pub(crate) struct Column {
     pub(crate) name: String,
     /// REST's word: `string`, `datetime`, `address`.
-    rest_type: &'static str,
+    pub(crate) rest_type: &'static str,
     source: Source,
     compound: Option<String>,
+    pub(crate) rules: FieldRules,
 }
 
 /// An object's fields.
@@ -54,6 +55,7 @@ impl SObject {
             rest_type,
             source,
             compound: None,
+            rules: FieldRules::default(),
         };
         let mut columns = vec![
             system("Id", "id", Source::Id),
@@ -69,26 +71,34 @@ impl SObject {
         }
     }
 
+    /// The object with what the org lays down for its fields.
+    pub(crate) fn with_rules(mut self, rules: &Rulebook) -> Self {
+        for column in &mut self.columns {
+            column.rules = rules.of(&self.name, &column.name);
+        }
+        self
+    }
+
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The reference that a relationship goes by: `Account` is that of `AccountId`.
+    pub(crate) fn reference(&self, relationship: &str) -> Option<&Column> {
+        let references = self
+            .columns
+            .iter()
+            .filter(|column| column.rest_type == "reference");
+        references
+            .into_iter()
+            .find(|column| fields::relationship_name(&column.name).eq_ignore_ascii_case(relationship))
+    }
+
     /// Names are told apart without regard to case, as in SOQL.
     pub(crate) fn column(&self, name: &str) -> Option<&Column> {
         self.columns
             .iter()
             .find(|column| column.name.eq_ignore_ascii_case(name))
-    }
-
-    /// What `describe` answers.
-    pub(crate) fn describe(&self, url: &str) -> Json {
-        let fields: Vec<_> = self.columns.iter().map(Column::describe).collect();
-        json!({
-            "name": self.name,
-            "label": self.name.trim_end_matches("__c").replace('_', " "),
-            "custom": self.name.ends_with("__c"),
-            "keyPrefix": key_prefix(&self.name),
-            "queryable": true,
-            "retrieveable": true,
-            "fields": fields,
-            "urls": {"describe": format!("{url}/describe"), "rowTemplate": format!("{url}/{{ID}}"), "sobject": url},
-        })
     }
 
     /// One record as a query answers it.
@@ -110,6 +120,7 @@ fn of_field(schema: &EventSchema, field: &RecordField) -> Vec<Column> {
         rest_type,
         source,
         compound,
+        rules: FieldRules::default(),
     };
     let child = |child: &RecordField| Source::Child(name.clone(), child.name.clone());
     let compound = compound_of(schema, field);
@@ -208,25 +219,51 @@ fn rest_type(doc_type: &str) -> &'static str {
 }
 
 impl Column {
-    fn describe(&self) -> Json {
-        let written = !matches!(
-            self.source,
-            Source::Id | Source::IsDeleted | Source::SystemModstamp | Source::IsPersonAccount
-        ) && !matches!(self.rest_type, "address" | "location");
-        json!({
-            "name": self.name,
-            "label": self.name,
-            "type": self.rest_type,
-            "custom": self.name.ends_with("__c") || self.name.ends_with("__pc") || self.name.ends_with("__s"),
-            "nillable": !matches!(self.source, Source::Id | Source::IsDeleted | Source::SystemModstamp),
-            "createable": written,
-            "updateable": written,
-            "calculated": false,
-            "compoundFieldName": self.compound,
-        })
+    /// The field of the event that holds the value, and the part of it; `None` for what is made up from others.
+    pub(crate) fn place(&self) -> Option<(&str, Option<&str>)> {
+        match &self.source {
+            Source::Field(_) if matches!(self.rest_type, "address" | "location") => None,
+            Source::Field(name) => Some((name, None)),
+            Source::Child(parent, child) => Some((parent, Some(child))),
+            Source::WholeName(name) => Some((name, None)),
+            Source::Id | Source::IsDeleted | Source::SystemModstamp | Source::IsPersonAccount => None,
+        }
     }
 
-    fn value(&self, id: &str, record: &Record) -> Json {
+    /// Whether a client may write it.
+    pub(crate) fn is_writable(&self, object: &str) -> bool {
+        let whole_person = matches!(self.source, Source::WholeName(_)) && object != "Account";
+        self.place().is_some() && !whole_person && !self.rules.read_only && !fields::is_system(&self.name)
+    }
+
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self.rest_type, "int" | "double" | "currency" | "percent")
+    }
+
+    pub(crate) fn compound(&self) -> Option<&str> {
+        self.compound.as_deref()
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.rules
+            .length
+            .unwrap_or_else(|| fields::default_length(self.rest_type))
+    }
+
+    /// Digits in all and behind the point.
+    pub(crate) fn digits(&self) -> (u32, u32) {
+        let scale = if self.name.ends_with("itude") || self.name.ends_with("itude__s") {
+            15
+        } else {
+            6
+        };
+        (
+            self.rules.precision.unwrap_or(18),
+            self.rules.scale.unwrap_or(scale),
+        )
+    }
+
+    pub(crate) fn value(&self, id: &str, record: &Record) -> Json {
         let field = |name: &str| record.fields.get(name).unwrap_or(&Json::Null);
         match &self.source {
             Source::Id => json!(id),
@@ -244,6 +281,11 @@ impl Column {
             },
         }
     }
+}
+
+/// A moment as REST writes it.
+pub(crate) fn datetime(ms: i64) -> Json {
+    time_value("datetime", ms)
 }
 
 fn whole_name(name: &Json) -> Json {

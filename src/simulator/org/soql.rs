@@ -1,4 +1,4 @@
-//! The part of SOQL that the org answers: `SELECT a, b FROM X [WHERE Id = '…' | WHERE Id IN ('…', '…')] [LIMIT n]`.
+//! The part of SOQL that the org answers: `SELECT a, b FROM X [WHERE f = '…' | WHERE f IN ('…', '…')] [LIMIT n]`.
 //! Keywords and names may be in any case, as in Salesforce. Everything else is `MALFORMED_QUERY`.
 
 /// What is asked for. Names are as written.
@@ -7,8 +7,15 @@ pub(crate) struct Query {
     pub(crate) fields: Vec<String>,
     pub(crate) object: String,
     /// `None`: all records.
-    pub(crate) ids: Option<Vec<String>>,
+    pub(crate) filter: Option<Filter>,
     pub(crate) limit: Option<usize>,
+}
+
+/// The field has one of these values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) field: String,
+    pub(crate) values: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +36,8 @@ pub(crate) fn parse(text: &str) -> Result<Query, String> {
     }
     tokens.keyword("FROM")?;
     let object = tokens.name()?;
-    let ids = if tokens.takes_keyword("WHERE") {
-        Some(tokens.ids()?)
+    let filter = if tokens.takes_keyword("WHERE") {
+        Some(tokens.filter()?)
     } else {
         None
     };
@@ -44,7 +51,7 @@ pub(crate) fn parse(text: &str) -> Result<Query, String> {
         None => Ok(Query {
             fields,
             object,
-            ids,
+            filter,
             limit,
         }),
         Some(token) => Err(unexpected(&token.shown())),
@@ -104,26 +111,28 @@ impl Tokens {
         }
     }
 
-    fn text(&mut self) -> Result<String, String> {
+    /// A text in quotes, or a number or flag without.
+    fn value(&mut self) -> Result<String, String> {
         match self.next()? {
-            Token::Text(text) => Ok(text),
+            Token::Text(text) | Token::Word(text) => Ok(text),
             other => Err(unexpected(&other.shown())),
         }
     }
 
-    fn ids(&mut self) -> Result<Vec<String>, String> {
-        self.keyword("Id")?;
+    fn filter(&mut self) -> Result<Filter, String> {
+        let field = self.name()?;
         if self.takes(&Token::Mark('=')) {
-            return Ok(vec![self.text()?]);
+            let values = vec![self.value()?];
+            return Ok(Filter { field, values });
         }
         self.keyword("IN")?;
         self.mark('(')?;
-        let mut ids = vec![self.text()?];
+        let mut values = vec![self.value()?];
         while self.takes(&Token::Mark(',')) {
-            ids.push(self.text()?);
+            values.push(self.value()?);
         }
         self.mark(')')?;
-        Ok(ids)
+        Ok(Filter { field, values })
     }
 }
 
@@ -170,14 +179,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_asked_for_by_id_or_all() {
+    fn records_are_asked_for_by_a_field_or_all() {
         let by_ids = parse("select Id, Name FROM Account\nWHERE Id IN ('001', '002')").expect("SOQL");
         assert_eq!(by_ids.fields, ["Id", "Name"]);
         assert_eq!(by_ids.object, "Account");
-        assert_eq!(by_ids.ids, Some(vec!["001".into(), "002".into()]));
-        let by_id = parse("SELECT Id FROM A WHERE id='1' LIMIT 5").expect("SOQL");
-        assert_eq!((by_id.ids, by_id.limit), (Some(vec!["1".into()]), Some(5)));
-        assert_eq!(parse("SELECT Id FROM A").map(|query| query.ids), Ok(None));
+        let filter = |field: &str, values: &[&str]| {
+            let values = values.iter().map(|&value| value.to_owned()).collect();
+            Some(Filter {
+                field: field.to_owned(),
+                values,
+            })
+        };
+        assert_eq!(by_ids.filter, filter("Id", &["001", "002"]));
+        let by_number = parse("SELECT Id FROM A WHERE Code__c=1 LIMIT 5").expect("SOQL");
+        assert_eq!(
+            (by_number.filter, by_number.limit),
+            (filter("Code__c", &["1"]), Some(5))
+        );
+        assert_eq!(parse("SELECT Id FROM A").map(|query| query.filter), Ok(None));
     }
 
     #[test]
@@ -186,7 +205,7 @@ mod tests {
             "",
             "SELECT FROM A",
             "SELECT Id, FROM A",
-            "SELECT Id FROM A WHERE Name = 'x'",
+            "SELECT Id FROM A WHERE Name LIKE 'x'",
             "SELECT Id FROM A WHERE Id IN ()",
             "SELECT Id FROM A WHERE Id = 'x",
             "SELECT Id FROM A ORDER BY Id",

@@ -1,4 +1,4 @@
-//! The TCP side of the gRPC server: connections that can be cut.
+//! The TCP side of the servers: connections that can be cut.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -36,14 +36,14 @@ pub(super) fn incoming(
 }
 
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     cut: CancellationToken,
     when_cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, cut: CancellationToken) -> io::Result<Self> {
+    pub(crate) fn new(stream: TcpStream, cut: CancellationToken) -> io::Result<Self> {
         // Answers are small and waited for.
         stream.set_nodelay(true)?;
         let when_cut = Box::pin(cut.clone().cancelled_owned());
@@ -53,13 +53,17 @@ impl Connection {
             when_cut,
         })
     }
+
+    pub(crate) fn cut(&self) -> Cut {
+        Cut(self.cut.clone())
+    }
 }
 
 impl Connected for Connection {
     type ConnectInfo = Cut;
 
     fn connect_info(&self) -> Cut {
-        Cut(self.cut.clone())
+        self.cut()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Pub/Sub API's server. Each RPC: check the metadata, meet a scripted fault, do the work. The work itself is
 //! in the module of its name.
 
-mod connection;
+pub(super) mod connection;
 mod credit;
 mod metadata;
 mod publish;

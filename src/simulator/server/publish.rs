@@ -119,6 +119,10 @@ fn check(org: &Org, topic: &Topic, event: &ProducerEvent) -> Result<(), String> 
     if let Some(message) = org.rejections.lock().pop_front() {
         return Err(message);
     }
+    // How the Pub/Sub API says so is not known; this is REST's and Apex's code.
+    if !org.hourly_publishes.take(org.clock.now_ms()) {
+        return Err("LIMIT_EXCEEDED: The hourly limit of published events is exceeded.".into());
+    }
     if event.id.chars().count() > ID_CHARACTERS_MAX {
         return Err(format!(
             "The event's id has more than {ID_CHARACTERS_MAX} characters."

@@ -1,11 +1,13 @@
 //! The servers, seen through the generated client: what goes over the wire and nothing beside it.
 
+mod bulk;
 mod events;
 mod faults;
 mod http;
 mod publish;
 mod rest;
 mod subscribe;
+mod writes;
 
 use std::time::Duration;
 

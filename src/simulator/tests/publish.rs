@@ -151,3 +151,47 @@ async fn a_publish_stream_answers_each_request_and_ends_when_it_hears_nothing() 
     let ended = answers.message().await.expect_err("nothing was sent for long");
     assert_eq!(code_of(&ended).1, "publish.stream.sweeper.timeout");
 }
+
+#[tokio::test]
+async fn events_beyond_the_hours_limit_are_refused_until_it_is_raised() {
+    let org = start(SimulatorSettings::default()).await;
+    let mut client = Client::new(&org).await;
+    org.set_hourly_publishes(1_000, 999);
+    let mut publish = async || {
+        let info = client.request(TopicRequest {
+            topic_name: SHIPPED.into(),
+        });
+        let schema_id = client
+            .stub
+            .get_topic(info)
+            .await
+            .expect("known")
+            .into_inner()
+            .schema_id;
+        let event = ProducerEvent {
+            schema_id,
+            payload: shipped(1, &org.user_id()),
+            ..ProducerEvent::default()
+        };
+        let request = client.request(PublishRequest {
+            topic_name: SHIPPED.into(),
+            events: vec![event],
+            ..PublishRequest::default()
+        });
+        let response = client
+            .stub
+            .publish(request)
+            .await
+            .expect("an answer")
+            .into_inner();
+        response.results[0].error.as_ref().map(|error| error.msg.clone())
+    };
+    assert_eq!(publish().await, None);
+    assert!(
+        publish()
+            .await
+            .is_some_and(|message| message.starts_with("LIMIT_EXCEEDED"))
+    );
+    org.set_hourly_publishes(1_000, 0);
+    assert_eq!(publish().await, None);
+}

@@ -192,7 +192,8 @@ async fn what_salesforce_refuses_is_refused_with_its_codes() {
     for (soql, code) in [
         ("SELECT Id FROM Lead", "INVALID_TYPE"),
         ("SELECT Id, Colour__c FROM Account", "INVALID_FIELD"),
-        ("SELECT Id FROM Account WHERE Name = 'x'", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Account WHERE Name LIKE 'x'", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Account WHERE Colour__c = 'x'", "INVALID_FIELD"),
         (
             "SELECT Id FROM Account WHERE Id = 'x'",
             "INVALID_QUERY_FILTER_OPERATOR",
