@@ -107,6 +107,11 @@ impl Announced {
     pub fn is_empty(&self) -> bool {
         self.intents.is_empty()
     }
+
+    /// How many records were announced.
+    pub fn len(&self) -> usize {
+        self.intents.len()
+    }
 }
 
 impl Intent {

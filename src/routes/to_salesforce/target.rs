@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::window::{Kind, Rules};
-use crate::config::{Operation, SalesforceTarget, ToSalesforceConfig};
+use crate::config::{Operation, SalesforceTarget, ToSalesforceConfig, Via};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::ConsumedRecord;
 use crate::routes::dead_letter;
@@ -17,7 +17,7 @@ use crate::routes::mapping::{
 };
 use crate::routes::route::Shared;
 use crate::salesforce::pubsub::{EVENT_BYTES_MAX, OutgoingEvent, PUBLISH_BYTES_MAX, PUBLISH_EVENTS_MAX};
-use crate::salesforce::rest::{WRITE_RECORDS_MAX, WriteTarget};
+use crate::salesforce::rest::{WRITE_RECORDS_MAX, WriteTarget, fits_bulk};
 
 /// A request's records together. Far below what REST takes (50 MB), far above two hundred usual records: a request
 /// is to be answered within seconds.
@@ -55,7 +55,11 @@ pub(super) enum Target {
         event: EventTarget,
         cluster_id: Arc<str>,
     },
-    Object(RecordTarget),
+    Object {
+        record: RecordTarget,
+        /// Whether a backlog may go through Bulk.
+        may_bulk: bool,
+    },
 }
 
 impl Target {
@@ -75,7 +79,7 @@ impl Target {
                 operation,
                 external_id,
                 on_tombstone,
-                ..
+                via,
             } => {
                 let describe = shared.salesforce.rest.describe(sobject).await?;
                 let target = RecordTarget::new(
@@ -85,7 +89,10 @@ impl Target {
                     external_id.as_deref(),
                     *on_tombstone,
                 );
-                target.map(Self::Object).map_err(|wrong| misfit(sobject, &wrong))
+                let may_bulk = *via != Via::Collections;
+                target
+                    .map(|record| Self::Object { record, may_bulk })
+                    .map_err(|wrong| misfit(sobject, &wrong))
             }
         }
     }
@@ -139,7 +146,7 @@ impl Target {
                     send: Outgoing::Event(event),
                 }))
             }
-            Self::Object(target) => Ok(match target.write(decoded)? {
+            Self::Object { record, may_bulk } => Ok(match record.write(decoded)? {
                 Write::Ignore => None,
                 Write::Delete(victim) => Some(Entry {
                     kind: Kind::Delete,
@@ -153,12 +160,19 @@ impl Target {
                 Write::Record {
                     external_id,
                     record_id,
-                    body,
+                    mut body,
                 } => {
+                    // The client puts them in front by itself.
+                    body.remove("attributes");
                     let key = external_id.as_ref().map(by_external_id);
-                    let body = text(body)?;
+                    let kind = if *may_bulk && !fits_bulk(&body) {
+                        Kind::WriteApart
+                    } else {
+                        Kind::Write
+                    };
+                    let body = text(&body)?;
                     Some(Entry {
-                        kind: Kind::Write,
+                        kind,
                         key: key.or_else(|| record_id.as_ref().map(by_record_id)),
                         bytes: body.get().len(),
                         send: Outgoing::Record(body),
@@ -177,10 +191,8 @@ fn by_record_id(id: &ExternalId) -> String {
     format!("i{}", id.compare_key())
 }
 
-/// The client puts `attributes` in front by itself.
-fn text(mut body: Map<String, Json>) -> Result<Box<RawValue>, Refusal> {
-    body.remove("attributes");
-    serde_json::value::to_raw_value(&body).map_err(|_| Refusal::of_record("the record is no JSON"))
+fn text(body: &Map<String, Json>) -> Result<Box<RawValue>, Refusal> {
+    serde_json::value::to_raw_value(body).map_err(|_| Refusal::of_record("the record is no JSON"))
 }
 
 /// The same for the same record, whoever publishes it and however often; at most 36 characters.

@@ -20,7 +20,7 @@ use crate::routes::mapping::{DecodeError, Incoming, Program, Refusal, Source};
 use crate::routes::waits::{self, Interrupted, Pauses};
 use crate::runtime::clock;
 use crate::runtime::shutdown::StopSignal;
-use crate::salesforce::rest::ApiBudget;
+use crate::salesforce::rest::{ApiBudget, WRITE_RECORDS_MAX};
 
 /// What all workers of a run share.
 #[derive(Debug)]
@@ -95,8 +95,8 @@ pub(super) struct Work {
 pub(super) struct Worker {
     pub(super) parts: Arc<Parts>,
     pub(super) place: Place,
-    stream: PartitionStream,
-    stop: StopSignal,
+    pub(super) stream: PartitionStream,
+    pub(super) stop: StopSignal,
     pub(super) window: Window<Work>,
     /// Of the target that the window's records were made for.
     target: Arc<Target>,
@@ -105,6 +105,10 @@ pub(super) struct Worker {
     pub(super) pauses: Pauses,
     pub(super) budget: ApiBudget,
     committed: Option<i64>,
+    /// What is there goes through Bulk, as far as it can.
+    pub(super) is_bulk: bool,
+    /// Bulk did not come to some of the window's records: they go through Collections.
+    pub(super) is_bulk_spent: bool,
 }
 
 impl Worker {
@@ -120,6 +124,8 @@ impl Worker {
             is_target_fresh: false,
             pauses: Pauses::new(),
             committed: None,
+            is_bulk: false,
+            is_bulk_spent: false,
         }
     }
 
@@ -136,10 +142,12 @@ impl Worker {
 
     async fn work(&mut self) -> Result<(), End> {
         self.report_loss().await?;
+        self.settle_noted_job().await?;
         loop {
             if self.is_over() {
                 return Ok(());
             }
+            self.choose_way().await?;
             self.fill().await?;
             self.commit();
             match self.window.next(Instant::now()) {
@@ -156,6 +164,7 @@ impl Worker {
                 }
                 Next::Wait(until) => self.pause_until(until).await,
                 Next::Empty => {
+                    self.is_bulk_spent = false;
                     self.parts.board.is_quiet(&self.place);
                     tokio::select! {
                         record = self.stream.next() => match record {
@@ -175,7 +184,7 @@ impl Worker {
     }
 
     /// Resolves when the worker is to stop.
-    fn over(&self) -> impl Future<Output = ()> + use<'_> {
+    pub(super) fn over(&self) -> impl Future<Output = ()> + use<'_> {
         let mut stop = self.stop.clone();
         async move {
             tokio::select! {
@@ -248,7 +257,7 @@ impl Worker {
 
     /// Decodes, filters and maps records, and puts them into the window. What can never be sent is stored as a dead
     /// letter before this returns.
-    async fn enter(&mut self, records: Vec<ConsumedRecord>) -> Result<(), End> {
+    pub(super) async fn enter(&mut self, records: Vec<ConsumedRecord>) -> Result<(), End> {
         let mut dead = Vec::new();
         self.received(&records);
         for record in records {
@@ -344,11 +353,14 @@ impl Worker {
         let kind = places
             .first()
             .and_then(|place| self.window.item(*place))
-            .map(|item| item.content.kind());
+            .map(|item| item.kind);
+        // A job's rules let more go than a request takes.
+        let request = places.get(..WRITE_RECORDS_MAX).unwrap_or(places);
         match kind {
             Some(Kind::Publish) => self.publish(places).await,
-            Some(Kind::Write) => self.write(places).await,
-            Some(Kind::Delete) => self.delete(places).await,
+            Some(kind) if self.goes_by_bulk(kind, places) => self.write_by_bulk(places).await,
+            Some(Kind::Write | Kind::WriteApart) => self.write(request).await,
+            Some(Kind::Delete) => self.delete(request).await,
             None => Ok(()),
         }
     }
@@ -421,16 +433,6 @@ impl Worker {
                 .fetch_add(1, Ordering::Relaxed);
         }
         self.show_lag(self.stream.lag());
-    }
-}
-
-impl Work {
-    const fn kind(&self) -> Kind {
-        match self.send {
-            Outgoing::Event(_) => Kind::Publish,
-            Outgoing::Record(_) => Kind::Write,
-            Outgoing::Delete(_) => Kind::Delete,
-        }
     }
 }
 

@@ -33,7 +33,10 @@ impl Worker {
             .collect();
         let parts = Arc::clone(&self.parts);
         let target = target::write_target(&parts.route.flow);
-        match parts.route.shared.salesforce.rest.write(&target, &records).await {
+        let announced = self.announce_writes(places).await?;
+        let answer = parts.route.shared.salesforce.rest.write(&target, &records).await;
+        self.settle_announced(announced, &answer).await;
+        match answer {
             Ok(verdicts) => self.settle(places, verdicts, target.operation).await,
             Err(error) => self.failed(places, error).await,
         }
@@ -102,7 +105,10 @@ impl Worker {
             }
         }
         self.bury(&dead).await?;
-        match rest.delete(sobject, &ids).await {
+        let announced = self.announce_deletes(sobject, &ids).await?;
+        let answer = rest.delete(sobject, &ids).await;
+        self.settle_announced(announced, &answer).await;
+        match answer {
             Ok(verdicts) => self.settle(&going, verdicts, Operation::Delete).await,
             Err(error) => self.failed(&going, error).await,
         }
@@ -116,7 +122,7 @@ impl Worker {
     }
 
     /// Whether the org's daily requests allow one more; if not, a pause has passed.
-    async fn has_budget(&mut self) -> Result<bool, End> {
+    pub(super) async fn has_budget(&mut self) -> Result<bool, End> {
         let rest = self.parts.route.shared.salesforce.rest.clone();
         match self.budget.check(rest.usage()) {
             BudgetAction::Go => Ok(true),
@@ -136,7 +142,7 @@ impl Worker {
         }
     }
 
-    async fn settle(
+    pub(super) async fn settle(
         &mut self,
         places: &[usize],
         verdicts: Vec<RowVerdict>,
