@@ -14,6 +14,7 @@ mod contracts_cli;
 mod demo;
 mod foreign_avro;
 mod foreign_clients;
+mod foreign_writers;
 mod kafka;
 mod loop_guard;
 mod registry;

@@ -10,6 +10,7 @@ pub(super) mod diff;
 pub(super) mod encode;
 pub(super) mod fields;
 pub(super) mod jobs;
+mod keys;
 pub(super) mod late;
 pub(super) mod prepared;
 pub(super) mod records;

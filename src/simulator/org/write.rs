@@ -14,6 +14,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::simulator::writes::{RecordError, RecordFault, Trigger, WriteRules};
 
 use super::change::{self, Change, ChangeType};
+use super::keys::{having, refuse_twins};
 use super::records::{Record, Records, id18};
 use super::row::{self, Assignment, Place, Prepared, Row, Verb};
 use super::sobject::SObject;
@@ -101,86 +102,6 @@ impl Org {
     }
 }
 
-impl Org {
-    /// The object that an id of 18 characters is of, by its prefix and by the records that are there.
-    pub(crate) fn object_of(&self, id: &str) -> Option<SObject> {
-        let mut objects = self.sobjects();
-        objects.retain(|object| id.starts_with(key_prefix(&object.name)));
-        let records = self.records.lock();
-        let holds = |object: &SObject| records.snapshot(&object.name, id).is_some();
-        let index = objects.iter().position(holds).unwrap_or_default();
-        (index < objects.len()).then(|| objects.swap_remove(index))
-    }
-
-    /// Ids of the records that have a value in one of their object's keys.
-    pub(crate) fn ids_by_key(&self, object: &SObject, field: &str, value: &Json) -> Vec<String> {
-        let column = object.column(field);
-        let exact = column.is_some_and(|column| column.rules.case_sensitive);
-        let field = column.map_or(field, |column| column.name.as_str());
-        having(&self.records.lock(), &object.name, field, value, exact)
-    }
-}
-
-fn having(records: &Records, object: &str, field: &str, value: &Json, exact: bool) -> Vec<String> {
-    if field == "Id" {
-        let id = value.as_str().and_then(id18);
-        return id
-            .filter(|id| records.get(object, id).is_some())
-            .into_iter()
-            .collect();
-    }
-    let same = |id: &&str| {
-        let record = records.get(object, id);
-        record.is_some_and(|record| !exact || record.fields.get(field) == Some(value))
-    };
-    let ids = records.find(object, field, value);
-    ids.filter(same).map(str::to_owned).collect()
-}
-
-/// Two rows of one request that mean the same record are both refused.
-fn refuse_twins(verb: &Verb, rows: &mut [Result<Prepared, RecordError>]) {
-    let name_of = |row: &Prepared| match (verb, &row.id, &row.key) {
-        (Verb::Insert | Verb::Delete, ..) | (_, None, None) => None,
-        (_, Some(id), _) => Some((id.clone(), id.clone())),
-        (Verb::Upsert { key, .. }, None, Some(value)) => {
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let exact = row
-                .object
-                .column(key)
-                .is_some_and(|column| column.rules.case_sensitive);
-            Some((
-                if exact {
-                    shown.clone()
-                } else {
-                    shown.to_lowercase()
-                },
-                shown,
-            ))
-        }
-        _ => None,
-    };
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for (folded, _) in rows.iter().filter_map(|row| name_of(row.as_ref().ok()?)) {
-        *seen.entry(folded).or_default() += 1;
-    }
-    for slot in rows {
-        let Some((folded, shown)) = slot.as_ref().ok().and_then(name_of) else {
-            continue;
-        };
-        if seen.get(&folded).is_some_and(|&count| count > 1) {
-            let what = if matches!(verb, Verb::Update) {
-                "id"
-            } else {
-                "external id"
-            };
-            *slot = Err(RecordError::new(
-                "DUPLICATE_VALUE",
-                &format!("Duplicate {what} specified: {shown}"),
-            ));
-        }
-    }
-}
-
 struct Transaction<'o> {
     org: &'o Org,
     records: &'o mut Records,
@@ -214,7 +135,7 @@ impl Transaction<'_> {
             row.values.extend(assignment(&object, trigger));
         }
         self.check_unique(&row, found.as_deref())?;
-        check_required(&row, found.is_none())?;
+        row::check_required(&row, found.is_none())?;
         let id = match &found {
             Some(id) => {
                 self.update(&object, id, &row.values)?;
@@ -505,30 +426,6 @@ fn assignment(object: &SObject, trigger: &Trigger) -> Option<Assignment> {
         place: Place::of(column)?,
         value: values::stored(column, &trigger.value).ok()?,
         refers_to: None,
-    })
-}
-
-fn check_required(row: &Prepared, is_new: bool) -> Result<(), RecordError> {
-    let object = &row.object;
-    let required = object.columns().iter().filter(|column| column.rules.required);
-    let lacks = |place: &Place| {
-        // A person account's name is in parts.
-        let mut given = row.values.iter().filter(|given| match &place.part {
-            None => given.place.field == place.field,
-            Some(_) => given.place == *place,
-        });
-        let has_value = given.clone().any(|given| !given.value.is_null());
-        !has_value && (is_new || given.next().is_some())
-    };
-    let lacking = required.filter(|column| Place::of(column).is_some_and(|place| lacks(&place)));
-    let lacking: Vec<_> = lacking.map(|column| column.name.clone()).collect();
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    let message = format!("Required fields are missing: [{}]", lacking.join(", "));
-    Err(RecordError {
-        fields: lacking,
-        ..RecordError::new("REQUIRED_FIELD_MISSING", &message)
     })
 }
 
