@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Refusal;
 use super::coerce::{self, Rule};
 use super::moment::{self, Unit};
-use super::record::{ATTRIBUTES, no_such_field};
+use super::record::no_such_field;
 use crate::config::Operation;
 use crate::salesforce::rest::{Describe, Field, FieldType};
 
@@ -85,7 +85,7 @@ impl Column {
             } => {
                 let mut other = Map::new();
                 if let Some(object) = object {
-                    other.insert(ATTRIBUTES.to_owned(), json!({"type": object}));
+                    other.insert("attributes".to_owned(), json!({"type": object}));
                 }
                 other.insert(external_id.clone(), value);
                 body.insert(relationship.clone(), Json::Object(other))
