@@ -214,11 +214,12 @@ impl Place {
     }
 }
 
-/// An integer stays one; every other number is a double.
+/// JSON has digits, not doubles: an integer of 64 bits is told as it is, every other number as the double that it is.
 fn number(value: &Json) -> Result<Json, Rule> {
-    let double = coerce::double(value)?;
     match value {
         Json::Number(number) if !number.is_f64() => Ok(value.clone()),
-        _ => Ok(Json::from(double)),
+        _ => coerce::double(value)
+            .map(Json::from)
+            .or_else(|inexact| coerce::integer(value).map(Json::from).map_err(|_| inexact)),
     }
 }

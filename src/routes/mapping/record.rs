@@ -38,8 +38,7 @@ impl ExternalId {
         if sent.trim().is_empty() {
             return Err("finds the record, and is empty".to_owned());
         }
-        // Salesforce keeps no blanks around a text.
-        let compared = field.folded(sent.trim());
+        let compared = field.folded(&sent);
         Ok(Self { sent, compared })
     }
 

@@ -128,6 +128,16 @@ fn every_type_takes_its_values_and_refuses_the_others() {
         ("Amount__c", json!(12), json!(12)),
         ("Share__c", json!(0.1), json!(0.1)),
         (
+            "Amount__c",
+            json!(9_007_199_254_740_993_i64),
+            json!(9_007_199_254_740_993_i64),
+        ),
+        (
+            "Amount__c",
+            json!("9007199254740993"),
+            json!(9_007_199_254_740_993_i64),
+        ),
+        (
             "Seen__c",
             json!("2026-01-02T04:04:05+01:00"),
             json!("2026-01-02T03:04:05.000Z"),
