@@ -41,12 +41,20 @@ pub(super) const RULES: Rules = Rules {
 
 /// Whether a backlog of so many records goes through Bulk. An insert has no key that its rows could be matched by.
 pub(super) fn is_bulk(flow: &ToSalesforceConfig, backlog: u64, threshold: u64) -> bool {
-    let SalesforceTarget::Object { operation, via, .. } = &flow.to else {
+    let SalesforceTarget::Object {
+        operation,
+        external_id,
+        via,
+        ..
+    } = &flow.to
+    else {
         return false;
     };
     match via {
         Via::Collections => false,
         _ if matches!(operation, Operation::Insert | Operation::Delete) => false,
+        // Each record's id has to be looked up.
+        _ if *operation == Operation::Update && external_id.is_some() => false,
         Via::Bulk => true,
         Via::Auto => backlog >= threshold,
     }
@@ -104,7 +112,7 @@ impl Worker {
         let mut records: Vec<Map<String, Json>> = Vec::with_capacity(places.len());
         let mut by_key: HashMap<String, usize> = HashMap::with_capacity(places.len());
         for place in places {
-            let Some(Outgoing::Record(body)) = self.window.item(*place).map(|item| &item.content.send) else {
+            let Some(Outgoing::Record { body, .. }) = self.window.item(*place).map(|item| &item.content.send) else {
                 continue;
             };
             let body: Map<String, Json> = serde_json::from_str(body.get()).unwrap_or_default();
@@ -272,6 +280,7 @@ mod tests {
         assert!(is_bulk(&auto, 10_000, 10_000));
         assert!(!is_bulk(&flow(Operation::Insert, Via::Auto), u64::MAX, 1));
         assert!(!is_bulk(&flow(Operation::Upsert, Via::Collections), u64::MAX, 1));
-        assert!(is_bulk(&flow(Operation::Update, Via::Bulk), 1, 10_000));
+        assert!(is_bulk(&flow(Operation::Upsert, Via::Bulk), 1, 10_000));
+        assert!(!is_bulk(&flow(Operation::Update, Via::Bulk), 1, 1), "by an external id");
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::window::{Kind, Rules};
 use crate::config::{Operation, SalesforceTarget, ToSalesforceConfig, Via};
-use crate::error::{ErrorKind, Failure};
+use crate::error::Failure;
 use crate::kafka::ConsumedRecord;
 use crate::routes::dead_letter;
 use crate::routes::mapping::{
@@ -34,7 +34,11 @@ const EVENT_IDS: Uuid = Uuid::from_u128(0x5b1c_2a0e_7d0b_4f43_9c55_3f0d_6e1a_88b
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Event(OutgoingEvent),
-    Record(Box<RawValue>),
+    Record {
+        /// Without an id where an update names the record by an external id: that is looked up.
+        body: Box<RawValue>,
+        external_id: Option<ExternalId>,
+    },
     Delete(Victim),
 }
 
@@ -68,12 +72,13 @@ impl Target {
     /// # Errors
     /// `Denied` where it does not exist or may not be written; naming the fields of the mapping that it does not have.
     pub(super) async fn load(
+        route: &str,
         flow: &ToSalesforceConfig,
         program: &Arc<Program>,
         shared: &Shared,
     ) -> Result<Self, Failure> {
         match &flow.to {
-            SalesforceTarget::Event { topic } => Self::load_event(topic, program, shared).await,
+            SalesforceTarget::Event { topic } => Self::load_event(route, topic, program, shared).await,
             SalesforceTarget::Object {
                 sobject,
                 operation,
@@ -92,19 +97,25 @@ impl Target {
                 let may_bulk = *via != Via::Collections;
                 target
                     .map(|record| Self::Object { record, may_bulk })
-                    .map_err(|wrong| misfit(sobject, &wrong))
+                    .map_err(|wrong| Refusal::halt(route, &wrong))
             }
         }
     }
 
-    async fn load_event(topic: &str, program: &Arc<Program>, shared: &Shared) -> Result<Self, Failure> {
+    async fn load_event(
+        route: &str,
+        topic: &str,
+        program: &Arc<Program>,
+        shared: &Shared,
+    ) -> Result<Self, Failure> {
         let salesforce = &shared.salesforce;
         let info = salesforce.pubsub.get_publishable_topic(topic).await?;
         let schema = salesforce.schemas.get(&info.schema_id).await?;
         let session = salesforce.tokens.session().await?;
         let user = session.user_id.as_deref().unwrap_or(NOBODY);
         let event =
-            EventTarget::new(Arc::clone(program), &schema, user).map_err(|wrong| misfit(topic, &wrong))?;
+            EventTarget::new(Arc::clone(program), &schema, user)
+                .map_err(|wrong| Refusal::halt(route, &wrong))?;
         Ok(Self::Event {
             schema_id: info.schema_id.into(),
             event,
@@ -160,10 +171,8 @@ impl Target {
                 Write::Record {
                     external_id,
                     record_id,
-                    mut body,
+                    body,
                 } => {
-                    // The client puts them in front by itself.
-                    body.remove("attributes");
                     let key = external_id.as_ref().map(by_external_id);
                     let kind = if *may_bulk && !fits_bulk(&body) {
                         Kind::WriteApart
@@ -175,7 +184,7 @@ impl Target {
                         kind,
                         key: key.or_else(|| record_id.as_ref().map(by_record_id)),
                         bytes: body.get().len(),
-                        send: Outgoing::Record(body),
+                        send: Outgoing::Record { body, external_id },
                     })
                 }
             }),
@@ -206,14 +215,6 @@ fn event_id(cluster_id: &str, record: &ConsumedRecord) -> String {
         source.timestamp_ms.unwrap_or(-1)
     );
     Uuid::new_v5(&EVENT_IDS, place.as_bytes()).to_string()
-}
-
-fn misfit(object: &str, wrong: &[Refusal]) -> Failure {
-    let all: Vec<&str> = wrong.iter().map(|refusal| refusal.public.as_str()).collect();
-    let message = format!("the mapping does not fit {object}: {}", all.join("; "));
-    Failure::new(ErrorKind::Denied, message).remedy(
-        "correct the route's `fields`, or give the integration user edit access to these fields, then restart the route",
-    )
 }
 
 /// What one request holds.

@@ -289,11 +289,6 @@ impl Worker {
 
     /// What goes out for a record: nothing where the filter or the mapping says so.
     async fn entry(&self, record: &ConsumedRecord) -> Result<Result<Option<Entry>, Refusal>, End> {
-        let headers: Vec<(&str, Option<&[u8]>)> = record
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_deref()))
-            .collect();
         let incoming = Incoming {
             topic: &record.topic,
             partition: record.partition,
@@ -301,7 +296,7 @@ impl Worker {
             timestamp_ms: record.timestamp_ms,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
-            headers: &headers,
+            headers: &record.headers,
         };
         let source = &self.parts.source;
         let decode = || async {
@@ -372,7 +367,7 @@ impl Worker {
         let stale = Arc::clone(&self.target);
         let current = parts.target();
         if Arc::ptr_eq(&current, &stale) {
-            let load = || Target::load(&route.flow, &parts.program, &route.shared);
+            let load = || Target::load(&route.config.name, &route.flow, &parts.program, &route.shared);
             let loaded = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
             *parts.target.lock() = Arc::clone(&loaded);
             self.target = loaded;

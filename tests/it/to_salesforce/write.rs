@@ -116,6 +116,7 @@ async fn a_large_backlog_goes_through_bulk_and_every_row_comes_back_with_its_ver
     let routes = format!("{}      via: bulk\n", upsert_route(&from));
     let bridge = Bridge::start(&Setup::new(&name, &kafka, &org, &routes)).await;
     until(PATIENCE, "all answers", || async {
+        eprintln!("{}", bridge.log().lines().filter(|l| !l.contains("librdkafka")).last().unwrap_or_default());
         let written = bridge.metric("sfbridge_records_written_total", "outcome=\"written\"").await;
         (written >= 2_999.0).then_some(())
     })
