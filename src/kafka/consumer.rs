@@ -14,6 +14,7 @@
 //! librdkafka's calls block: the member lives on a thread of its own (`worker`), and what has to be asked before a
 //! partition can begin is asked beside it (`place`), so that the thread never stalls and the other partitions go on.
 
+mod commits;
 mod context;
 mod place;
 mod record;

@@ -94,6 +94,11 @@ impl PartitionStream {
         self.slot.take()
     }
 
+    /// How many records wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.slot.waiting()
+    }
+
     /// Resolves when the partition is being taken away.
     pub async fn revoked(&self) {
         self.slot.ended.cancelled().await;
@@ -226,6 +231,10 @@ impl Slot {
         let record = inner.queue.pop_front()?;
         inner.queued_bytes -= record.bytes();
         Some(record)
+    }
+
+    fn waiting(&self) -> usize {
+        self.inner.lock().queue.len()
     }
 
     /// Whether a paused partition is worth reading on: half of the queue is empty, so that it is not paused again

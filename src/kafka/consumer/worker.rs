@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::HAND_OVER_WITHIN;
+use super::commits;
 use super::context::Change;
 use super::record::record_of;
 use super::shared::{Key, Member, Part, Placed, Shared};
@@ -30,8 +32,6 @@ const COMMIT_EVERY: Duration = Duration::from_millis(500);
 const COMMIT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long the last commit of a partition may take before it is handed over without.
 const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(5);
-/// An answer that is not there by then is not waited for: librdkafka gives up sooner.
-const COMMIT_ANSWER_WITHIN: Duration = Duration::from_secs(90);
 /// Before the group is joined anew, after a later request to join of our own fenced an earlier one.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -52,7 +52,13 @@ pub(super) fn keep(member: Member, join: &Join, group: &str, capacity: Capacity,
     let mut member = Arc::new(member);
     loop {
         shared.with(|state| state.member = Some(member.clone()));
-        let end = Run::new(&member, group, capacity, shared).run();
+        let end = match commits::start(member.clone()) {
+            Ok(commits) => Run::new(&member, group, capacity, shared, commits).run(),
+            Err(failure) => {
+                shared.trouble(Part::Member, failure);
+                End::Refused
+            }
+        };
         shared.with(|state| {
             state.member = None;
             state.joined = false;
@@ -110,11 +116,6 @@ enum Phase {
     Committing,
 }
 
-struct Commit {
-    offsets: Vec<(Arc<Slot>, i64)>,
-    sent_at: Instant,
-}
-
 struct Run<'a> {
     member: &'a Arc<Member>,
     group: &'a str,
@@ -123,7 +124,9 @@ struct Run<'a> {
     tracked: BTreeMap<Arc<str>, BTreeMap<i32, Tracked>>,
     subscribed: Vec<String>,
     hand_over: Option<HandOver>,
-    commit: Option<Commit>,
+    commits: SyncSender<commits::Offsets>,
+    /// The commit under way.
+    commit: Option<Vec<(Arc<Slot>, i64)>>,
     /// When the next commit may be sent.
     commit_at: Instant,
     /// Reading was in trouble.
@@ -133,7 +136,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(member: &'a Arc<Member>, group: &'a str, capacity: Capacity, shared: &'a Arc<Shared>) -> Self {
+    fn new(
+        member: &'a Arc<Member>,
+        group: &'a str,
+        capacity: Capacity,
+        shared: &'a Arc<Shared>,
+        commits: SyncSender<commits::Offsets>,
+    ) -> Self {
         Self {
             member,
             group,
@@ -142,6 +151,7 @@ impl<'a> Run<'a> {
             tracked: BTreeMap::new(),
             subscribed: Vec::new(),
             hand_over: None,
+            commits,
             commit: None,
             commit_at: Instant::now(),
             troubled: false,
@@ -242,7 +252,7 @@ impl<'a> Run<'a> {
             match change {
                 Change::Given(keys) => self.given(keys),
                 Change::Taken { keys, lost } => self.taken(keys, lost, false),
-                Change::Committed { result, refused } => self.committed(result, &refused),
+                Change::Committed(result) => self.committed(result),
             }
         }
         if self.shared.stop.is_cancelled() && !self.hand_over.as_ref().is_some_and(|over| over.closing) {
@@ -486,61 +496,35 @@ impl<'a> Run<'a> {
 
     fn commit_due(&mut self) {
         let now = Instant::now();
-        if let Some(commit) = &self.commit {
-            if now.duration_since(commit.sent_at) < COMMIT_ANSWER_WITHIN {
-                return;
-            }
-            self.commit = None;
-        }
-        if now < self.commit_at {
+        if self.commit.is_some() || now < self.commit_at {
             return;
         }
         let due = |tracked: &Tracked| Some((tracked.slot.clone(), tracked.slot.unstored()?));
-        let offsets: Vec<(Arc<Slot>, i64)> = self.slots().filter_map(due).collect();
-        if offsets.is_empty() {
+        let due: Vec<(Arc<Slot>, i64)> = self.slots().filter_map(due).collect();
+        if due.is_empty() {
             return;
         }
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        let listed = offsets.iter().try_for_each(|(slot, offset)| {
-            list.add_partition_offset(&slot.topic, slot.partition, Offset::Offset(*offset))
-        });
         self.commit_at = now + COMMIT_EVERY;
-        match listed.and_then(|()| self.member.commit(&list, CommitMode::Async)) {
-            Ok(()) => {
-                self.commit = Some(Commit {
-                    offsets,
-                    sent_at: now,
-                })
-            }
-            Err(error) => self.commit_refused(&error),
+        let offsets = due
+            .iter()
+            .map(|(slot, offset)| ((slot.topic.clone(), slot.partition), *offset));
+        // Never waits: none is under way. The thread is there as long as this one.
+        if self.commits.send(offsets.collect()).is_ok() {
+            self.commit = Some(due);
         }
     }
 
-    fn committed(&mut self, result: KafkaResult<()>, refused: &[(Key, KafkaError)]) {
+    fn committed(&mut self, result: KafkaResult<()>) {
         let Some(commit) = self.commit.take() else {
             return;
         };
-        if let Some(error) = result
-            .err()
-            .or_else(|| refused.first().map(|(_, error)| error.clone()))
-        {
-            self.commit_refused(&error);
-            if refused.is_empty() {
-                return;
-            }
-        } else {
-            self.shared.recovered(Part::Commit, |_| true);
+        if let Err(error) = result {
+            return self.commit_refused(&error);
         }
-        let is_refused = |slot: &Slot| {
-            refused
-                .iter()
-                .any(|((topic, partition), _)| *topic == slot.topic && *partition == slot.partition)
-        };
+        self.shared.recovered(Part::Commit, |_| true);
         let mut begun = false;
-        for (slot, offset) in commit.offsets {
-            if !is_refused(&slot) {
-                begun |= slot.stored(offset);
-            }
+        for (slot, offset) in commit {
+            begun |= slot.stored(offset);
         }
         if begun {
             self.shared.with(|state| state.note_due = true);
@@ -577,7 +561,9 @@ impl<'a> Run<'a> {
 fn assign(member: &Member, slot: &Slot, offset: i64) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition_offset(&slot.topic, slot.partition, Offset::Offset(offset))?;
-    member.incremental_assign(&list)
+    member.incremental_assign(&list)?;
+    // A partition that was paused when it was given back stays paused (tried).
+    member.resume(&list)
 }
 
 /// Pauses or resumes a partition; whether that was done.
