@@ -93,7 +93,7 @@ async fn the_same_instance_started_again_goes_on_within_seconds() {
     consumer.close().await;
     assert_eq!(source.committed(0).await, Some(15));
     let mut again = source.join("one").await;
-    let assigned = tokio::time::timeout(Duration::from_secs(4), streams(&mut again, 3));
+    let assigned = tokio::time::timeout(Duration::from_secs(15), streams(&mut again, 3));
     let mut held = assigned.await.expect("within seconds");
     assert_eq!(record(&mut held[0]).await.offset, 15);
 }
