@@ -8,8 +8,8 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::board::{Key, Member};
 use super::context::Change;
-use super::shared::{Key, Member};
 use crate::error::Failure;
 use crate::kafka::error::thread_failure;
 

@@ -12,7 +12,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{TopicPartitionList, topic_partition_list::TopicPartitionListElem};
 
-use super::shared::{Key, Member, Shared};
+use super::board::{Key, Member, Shared};
 use crate::kafka::client::{log_error, log_line};
 
 #[derive(Debug)]

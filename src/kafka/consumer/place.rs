@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use super::ConsumerOptions;
-use super::shared::{Key, Member, Part, Placed, Shared};
+use super::board::{Key, Member, Part, Placed, Shared};
 use super::start::{Decision, Held, LostOffsets, Note, decide, standing, start_offset};
 use super::stream::Begin;
 use super::topics::{Layout, Selection, next_look};

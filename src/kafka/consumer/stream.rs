@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::PartitionLag;
-use super::shared::Key;
+use super::board::Key;
 use super::start::LostOffsets;
 
 /// A record as it was read.
