@@ -304,6 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_by_chance_meets_its_share_without_end() {
+        let faults = Faults::default();
+        let fault = Fault::new(Rpc::Publish, Then::LoseAnswer).one_in(20, 1);
+        faults.add(fault).expect("no code");
+        let met = (0..2_000).filter(|_| faults.take(Rpc::Publish, "/event/A__e").is_some());
+        let met = met.count();
+        assert!((50..200).contains(&met), "{met}");
+        assert_eq!(faults.waiting(), 1);
+    }
+
+    #[test]
     fn an_error_that_the_api_does_not_have_is_refused() {
         let faults = Faults::default();
         assert!(

@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::simulator::ids;
 use crate::simulator::writes::{RecordError, RecordFault, Trigger, WriteRules};
 
+use super::bus::NewEvent;
 use super::change::{self, Change, ChangeType};
 use super::keys::{having, refuse_twins};
 use super::records::{Record, Records, id18};
 use super::row::{self, Assignment, Place, Prepared, Row, Verb};
 use super::sobject::SObject;
+use super::topics::Topic;
 use super::values::{self, Misfit};
 use super::{Org, diff, key_prefix, schema_of};
 
@@ -83,7 +86,10 @@ impl Org {
             triggers: &triggers,
             at: self.clock.now_ms(),
             commit: self.next_commit(),
-            changes: Vec::new(),
+            key: uuid::Uuid::new_v4().to_string(),
+            rules,
+            all_or_none: batch.all_or_none,
+            made: Vec::new(),
             undo: Vec::new(),
         };
         let outcomes: Vec<Outcome> = rows.into_iter().map(|row| transaction.row(row?)).collect();
@@ -97,7 +103,7 @@ impl Org {
                 .map(|outcome| Err(outcome.err().unwrap_or_else(|| rolled_back.clone())))
                 .collect());
         }
-        transaction.commit(rules);
+        transaction.commit();
         Ok(outcomes)
     }
 }
@@ -110,8 +116,10 @@ struct Transaction<'o> {
     triggers: &'o [Trigger],
     at: i64,
     commit: i64,
-    /// Complete but for their place in the sequence.
-    changes: Vec<Change>,
+    key: String,
+    rules: WriteRules,
+    all_or_none: bool,
+    made: Vec<Made>,
     undo: Vec<(String, String, Option<Record>)>,
 }
 
@@ -367,19 +375,34 @@ impl Transaction<'_> {
         change.origin = Some(self.origin.to_owned());
         change.commit_timestamp = Some(self.at);
         change.commit_number = Some(self.commit);
-        let topic = self.org.existing(&change.topic());
-        let schema = topic.and_then(|topic| schema_of(&topic));
+        change.transaction_key = Some(self.key.clone());
+        change.sequence_number = i32::try_from(self.made.len() + 1).ok();
         let unexpected = |message: String| RecordError::new("UNKNOWN_EXCEPTION", &message);
-        let schema = schema.map_err(unexpected)?;
+        let topic = self.org.existing(&change.topic()).map_err(unexpected)?;
+        let schema = schema_of(&topic).map_err(unexpected)?;
         let change = change::complete(&change, &schema, self.org.defaults(&change.entity));
-        // For its refusals: what an event could not hold, no record has.
-        change::payload(&change, &schema).map_err(unexpected)?;
-        for id in &change.record_ids {
-            let was = self.records.snapshot(&change.entity, id);
-            self.undo.push((change.entity.clone(), id.clone(), was));
+        // Before anything is done: what an event could not hold, no record has.
+        let payload = change::payload(&change, &schema).map_err(unexpected)?;
+        if self.all_or_none {
+            for id in &change.record_ids {
+                let was = self.records.snapshot(&change.entity, id);
+                self.undo.push((change.entity.clone(), id.clone(), was));
+            }
         }
         self.records.apply(&change);
-        self.changes.push(change);
+        if self.rules.merge_changes
+            && let Some(last) = self.made.last_mut().filter(|last| is_same(&last.change, &change))
+        {
+            last.change.record_ids.extend(change.record_ids);
+            last.payload = change::payload(&last.change, &schema).map_err(unexpected)?;
+            return Ok(());
+        }
+        self.made.push(Made {
+            change,
+            topic,
+            schema_id: schema.id.clone(),
+            payload,
+        });
         Ok(())
     }
 
@@ -389,27 +412,35 @@ impl Transaction<'_> {
         }
     }
 
-    fn commit(self, rules: WriteRules) {
-        let mut changes: Vec<Change> = Vec::with_capacity(self.changes.len());
-        for change in self.changes {
-            match changes
-                .last_mut()
-                .filter(|last| rules.merge_changes && is_same(last, &change))
-            {
-                Some(last) => last.record_ids.extend(change.record_ids),
-                None => changes.push(change),
+    fn commit(self) {
+        let later = Duration::from_millis(self.rules.event_delay_ms);
+        let mut made = self.made.into_iter().peekable();
+        while let Some(first) = made.next() {
+            let topic = first.topic.clone();
+            let mut events = vec![first.into()];
+            while let Some(next) = made.next_if(|next| next.topic.name == topic.name) {
+                events.push(next.into());
             }
+            self.org.tell(&topic, events, later);
         }
-        let transaction = uuid::Uuid::new_v4().to_string();
-        for (sequence, change) in (1..).zip(&mut changes) {
-            change.transaction_key = Some(transaction.clone());
-            change.sequence_number = Some(sequence);
-        }
-        let later = Duration::from_millis(rules.event_delay_ms);
-        for run in changes.chunk_by(|one, next| one.entity == next.entity) {
-            if let Err(error) = self.org.tell(run, later) {
-                tracing::warn!(error, "a write made a change that the org's schemas do not hold");
-            }
+    }
+}
+
+/// A change that was done to the records, and its event.
+struct Made {
+    change: Change,
+    topic: Arc<Topic>,
+    schema_id: String,
+    payload: Vec<u8>,
+}
+
+impl From<Made> for NewEvent {
+    fn from(made: Made) -> Self {
+        Self {
+            id: ids::rpc_id(),
+            schema_id: made.schema_id,
+            payload: made.payload.into(),
+            ..Self::default()
         }
     }
 }
