@@ -217,7 +217,12 @@ impl Judge {
             .collect();
         let mut whole = Vec::new();
         let mut on_top = Vec::new();
-        for write in book.nameless(telling) {
+        // Null is too common to find a write by.
+        let writes = match telling.is_empty() {
+            true => book.all_nameless(change.entity).collect(),
+            false => book.nameless(telling),
+        };
+        for write in writes {
             let is_candidate = !self.is_seen(write, change.record_id) && could_be(write, change);
             if !is_candidate || !write.sobject.eq_ignore_ascii_case(change.entity) {
                 continue;

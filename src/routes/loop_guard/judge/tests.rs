@@ -340,6 +340,16 @@ fn an_event_before_the_answer_waits_for_it() {
 }
 
 #[test]
+fn an_event_that_only_clears_fields_waits_too() {
+    let mut guard = Guard::new();
+    let upsert = guard.announce_of("1", &json!({"Phone": "", "Name": "a"}));
+    let cleared = guard.event(ChangeType::Update, RECORD, &json!({"Phone": null}));
+    assert_eq!(guard.judge_now(&cleared, true), Wait);
+    guard.answer(&upsert, RECORD, false);
+    assert_eq!(guard.judge_now(&cleared, true), Own);
+}
+
+#[test]
 fn the_answer_may_say_that_it_was_another_record() {
     let mut guard = Guard::new();
     let upsert = guard.announce_of("1", &json!({"Name": "a"}));
@@ -627,7 +637,15 @@ impl Mirror {
                 by_name,
             } => {
                 let mut fields = vec![("Name", format!("n{name}"))];
-                fields.extend(phone.map(|phone| ("Phone", format!("p{phone}"))));
+                // The first of them clears it.
+                let phone = phone.map(|phone| {
+                    if phone == 0 {
+                        String::new()
+                    } else {
+                        format!("p{phone}")
+                    }
+                });
+                fields.extend(phone.map(|phone| ("Phone", phone)));
                 let sent: Map<String, Value> = fields
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), json!(typed(value))))
@@ -745,8 +763,15 @@ impl Mirror {
         let values = &mut self.values[record];
         let changed: Map<String, Value> = fields
             .iter()
-            .filter(|(name, value)| values.get(name) != Some(value))
-            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .filter(|(name, value)| values.get(name).map_or("", String::as_str) != value)
+            .map(|(name, value)| {
+                let value = if value.is_empty() {
+                    Value::Null
+                } else {
+                    json!(value)
+                };
+                ((*name).to_owned(), value)
+            })
             .collect();
         values.extend(fields.iter().cloned());
         let kind = if created {
