@@ -17,6 +17,7 @@ mod foreign_clients;
 mod foreign_writers;
 mod kafka;
 mod loop_guard;
+mod loop_guard_rest;
 mod registry;
 mod salesforce_rest;
 mod salesforce_writes;
