@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use super::worker::Worker;
 use crate::error::ErrorKind;
 use crate::kafka::ConsumedRecord;
+use crate::routes::activity::DeliveryView;
+use crate::routes::dead_letter::Reason;
 use crate::routes::gap::GapKind;
 use crate::runtime::clock;
 use crate::telemetry::metrics::{KindLabels, OutcomeLabels, PartitionLabels, RouteLabel};
@@ -37,8 +39,15 @@ impl Worker {
         self.count_outcome("filtered", 1);
     }
 
-    pub(super) fn dead_lettered(&self, count: u64) {
+    pub(super) fn dead_lettered(&self, dead: &[(ConsumedRecord, Reason)]) {
+        let count = dead.len() as u64;
         let status = &self.parts.route.status;
+        for (record, _) in dead {
+            status.activity.delivered(DeliveryView {
+                dead_letters: 1,
+                ..place_of(record)
+            });
+        }
         status.counters.dead_letters.fetch_add(count, Ordering::Relaxed);
         status.counters.in_hand.fetch_sub(count, Ordering::Relaxed);
         self.count_outcome("dead_letter", count);
@@ -53,6 +62,10 @@ impl Worker {
     /// A record is in Salesforce.
     pub(super) fn account(&self, record: &ConsumedRecord) {
         let route = &self.parts.route;
+        route.status.activity.delivered(DeliveryView {
+            written: 1,
+            ..place_of(record)
+        });
         let counters = &route.status.counters;
         counters.records_written.fetch_add(1, Ordering::Relaxed);
         counters.in_hand.fetch_sub(1, Ordering::Relaxed);
@@ -66,7 +79,7 @@ impl Worker {
         if let Some(at_ms) = record.timestamp_ms {
             #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
             let seconds = (clock::now_ms() - at_ms).max(0) as f64 / 1000.0;
-            metrics.end_to_end_seconds.get_or_create(&label).observe(seconds);
+            route.status.delivered_after([seconds]);
         }
     }
 
@@ -84,12 +97,16 @@ impl Worker {
     pub(super) fn show_lag(&self, lag: i64) {
         let metrics = &self.parts.route.shared.metrics;
         metrics.consumer_lag.get_or_create(&self.lag_labels()).set(lag);
+        let activity = &self.parts.route.status.activity;
+        activity.lag_is(&self.place, Some(lag));
     }
 
     /// The partition is another instance's now: its lag is not ours to tell, and what was in hand is given up.
     pub(super) fn left(&mut self) {
         let metrics = &self.parts.route.shared.metrics;
         metrics.consumer_lag.remove(&self.lag_labels());
+        let activity = &self.parts.route.status.activity;
+        activity.lag_is(&self.place, None);
         let in_hand = self.window.open() as u64;
         let counters = &self.parts.route.status.counters;
         counters.in_hand.fetch_sub(in_hand, Ordering::Relaxed);
@@ -111,5 +128,13 @@ impl Worker {
         };
         let metrics = &self.parts.route.shared.metrics;
         metrics.records_written.get_or_create(&labels).inc_by(count);
+    }
+}
+
+fn place_of(record: &ConsumedRecord) -> DeliveryView {
+    DeliveryView {
+        at: clock::rfc3339_ms(clock::now_ms()),
+        place: format!("{}[{}]@{}", record.topic, record.partition, record.offset),
+        ..DeliveryView::default()
     }
 }

@@ -331,7 +331,7 @@ impl Worker {
         for (record, _) in dead {
             tracing::warn!(topic = %record.topic, partition = record.partition, offset = record.offset, "dead letter");
         }
-        self.dead_lettered(dead.len() as u64);
+        self.dead_lettered(dead);
         let halts = {
             let mut poison = self.parts.poison.lock();
             dead.iter()
