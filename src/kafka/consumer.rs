@@ -31,6 +31,7 @@ use rdkafka::ClientConfig;
 use self::context::MemberContext;
 use self::place::Keeper;
 use self::shared::Shared;
+pub(super) use self::record::record_of;
 pub use self::start::{LossReason, LostOffsets};
 use self::stream::Capacity;
 pub use self::stream::{ConsumedRecord, PartitionStream};

@@ -17,6 +17,8 @@ mod board;
 mod dead_letters;
 mod outcome;
 mod publish;
+mod records;
+mod redrive;
 mod run;
 mod target;
 mod window;
