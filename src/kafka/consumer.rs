@@ -30,8 +30,8 @@ use rdkafka::ClientConfig;
 
 use self::context::MemberContext;
 use self::place::Keeper;
-use self::shared::Shared;
 pub(super) use self::record::record_of;
+use self::shared::Shared;
 pub use self::start::{LossReason, LostOffsets};
 use self::stream::Capacity;
 pub use self::stream::{ConsumedRecord, PartitionStream};

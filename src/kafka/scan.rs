@@ -150,7 +150,9 @@ fn read(
                     return Ok(true);
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(partition))) if partition == extent.partition => return Ok(true),
+            Some(Err(KafkaError::PartitionEOF(partition))) if partition == extent.partition => {
+                return Ok(true);
+            }
             Some(Err(error)) => {
                 let failure = fail(&error);
                 // Otherwise the consumer tries again by itself.

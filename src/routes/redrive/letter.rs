@@ -141,7 +141,8 @@ mod tests {
     use super::*;
 
     fn letter(route: &str, kind: &str, at_ms: i64, offset: i64) -> Letter {
-        let header = |name: &str, value: &str| (name.to_owned(), Some(Bytes::copy_from_slice(value.as_bytes())));
+        let header =
+            |name: &str, value: &str| (name.to_owned(), Some(Bytes::copy_from_slice(value.as_bytes())));
         Letter::new(ConsumedRecord {
             topic: "dead".into(),
             partition: 2,
@@ -160,9 +161,22 @@ mod tests {
     #[test]
     fn an_address_is_read_as_it_is_written() {
         let address: Address = "sfbridge.crm.dead-letters[3]@17".parse().unwrap();
-        assert_eq!((&*address.topic, address.partition, address.offset), ("sfbridge.crm.dead-letters", 3, 17));
+        assert_eq!(
+            (&*address.topic, address.partition, address.offset),
+            ("sfbridge.crm.dead-letters", 3, 17)
+        );
         assert_eq!(address.to_string(), "sfbridge.crm.dead-letters[3]@17");
-        for wrong in ["", "t", "t[1]", "t@3", "[0]@1", "t[-1]@3", "t[1]@-3", "t[1]@x", "/data/X@00ff"] {
+        for wrong in [
+            "",
+            "t",
+            "t[1]",
+            "t@3",
+            "[0]@1",
+            "t[-1]@3",
+            "t[1]@-3",
+            "t[1]@x",
+            "/data/X@00ff",
+        ] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");
         }
     }

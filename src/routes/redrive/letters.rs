@@ -40,7 +40,9 @@ impl Pace {
 
     fn went(&mut self, now: Instant) {
         // What was waited for otherwise is not made up for: no burst follows a pause.
-        self.due = self.every.map(|every| self.due.map_or(now, |due| due.max(now)) + every);
+        self.due = self
+            .every
+            .map(|every| self.due.map_or(now, |due| due.max(now)) + every);
     }
 }
 

@@ -194,7 +194,10 @@ mod tests {
         let mark = marks(r#"{"at":"2026-11-27T10:00:00.000Z","outcome":"dead_letter"}"#)
             .of(&address)
             .unwrap();
-        assert_eq!((&*mark.at, mark.outcome), ("2026-11-27T10:00:00.000Z", Outcome::DeadLetter));
+        assert_eq!(
+            (&*mark.at, mark.outcome),
+            ("2026-11-27T10:00:00.000Z", Outcome::DeadLetter)
+        );
         assert!(marks(r#"{"at":"x","outcome":"parked"}"#).of(&address).is_some());
         assert!(marks("{}").of(&"dead[0]@2".parse().unwrap()).is_none());
     }

@@ -198,7 +198,8 @@ mod tests {
         let error = "Account: FIELD_CUSTOM_VALIDATION_EXCEPTION: no diff expression (fields Name)";
         assert!(remedy("poison", error).starts_with("a validation rule"));
         assert!(
-            remedy("poison", "Account: INVALID_FIELD_FOR_INSERT_UPDATE: m").starts_with("the field may not be set")
+            remedy("poison", "Account: INVALID_FIELD_FOR_INSERT_UPDATE: m")
+                .starts_with("the field may not be set")
         );
         assert!(remedy("poison", "Account: A_CODE_OF_NEXT_YEAR: m").starts_with("mend what the error names"));
     }
@@ -211,8 +212,14 @@ mod tests {
                 "write a new version",
             ),
             ("topic t refuses the record: too large", "raise the topic's limit"),
-            ("the value cannot be read: it is not JSON from line 1", "the source wrote"),
-            ("field Shipped_At__c: text is no DateTime", "the value does not fit"),
+            (
+                "the value cannot be read: it is not JSON from line 1",
+                "the source wrote",
+            ),
+            (
+                "field Shipped_At__c: text is no DateTime",
+                "the value does not fit",
+            ),
         ] {
             assert!(remedy("poison", error).starts_with(begins), "{error}");
         }

@@ -96,7 +96,10 @@ impl Intake {
         into.batch.event_times_ms.extend(time_ms);
         for Refusal { output, kind, error } in delivery.refusals {
             let mut dead = Dead::new(kind, error);
-            dead.output = self.outputs.config(output).map(|output| output.topic.as_str().into());
+            dead.output = self
+                .outputs
+                .config(output)
+                .map(|output| output.topic.as_str().into());
             self.dead_letter(event, dead, headers.clone(), id.clone(), into)
                 .await?;
         }
@@ -322,7 +325,10 @@ impl Intake {
         let replay_id = headers.replay_id.clone();
         let mut known = headers.record(id, None, dead_letter::CONTENT_TYPE);
         if let Some(output) = dead.output.as_ref().or(self.output.as_ref()) {
-            known.push(header(dead_letter::OUTPUT, Bytes::copy_from_slice(output.as_bytes())));
+            known.push(header(
+                dead_letter::OUTPUT,
+                Bytes::copy_from_slice(output.as_bytes()),
+            ));
         }
         let reason = Reason {
             attempts: self.attempts_before.saturating_add(dead.reason.attempts),

@@ -372,7 +372,11 @@ impl<'a> Redrive<'a> {
                 (None, records) => {
                     let mut topics: Vec<&str> = records.iter().map(|record| &*record.topic).collect();
                     topics.dedup();
-                    Rehearsed::Goes(format!("records of topic {}: {}", topics.join(", "), records.len()))
+                    Rehearsed::Goes(format!(
+                        "records of topic {}: {}",
+                        topics.join(", "),
+                        records.len()
+                    ))
                 }
             },
         })
@@ -382,8 +386,9 @@ impl<'a> Redrive<'a> {
 fn refused_twice(refusal: &Refusal) -> Failure {
     let Refusal { topic, reason, .. } = refusal;
     let message = format!("topic {topic} refuses a dead letter: {reason}");
-    Failure::new(ErrorKind::Denied, message)
-        .remedy(format!("raise max.message.bytes of {topic}, then run the command again"))
+    Failure::new(ErrorKind::Denied, message).remedy(format!(
+        "raise max.message.bytes of {topic}, then run the command again"
+    ))
 }
 
 /// The event as it was received.
@@ -459,9 +464,18 @@ mod tests {
         let outputs = [output("a.{entity}"), output("b")];
         let meant = |headers: &[(&str, &str)]| output_of(&letter(headers), &outputs);
         assert_eq!(meant(&[]), Some(None));
-        assert_eq!(meant(&[("sfbridge_output", "a.{entity}")]), Some(Some("a.{entity}".into())));
+        assert_eq!(
+            meant(&[("sfbridge_output", "a.{entity}")]),
+            Some(Some("a.{entity}".into()))
+        );
         assert_eq!(meant(&[("sfbridge_output", "gone")]), None);
-        assert_eq!(meant(&[("sfbridge_error", "topic b: no key")]), Some(Some("b".into())));
-        assert_eq!(meant(&[("sfbridge_error", "topic b refuses the record: x")]), Some(None));
+        assert_eq!(
+            meant(&[("sfbridge_error", "topic b: no key")]),
+            Some(Some("b".into()))
+        );
+        assert_eq!(
+            meant(&[("sfbridge_error", "topic b refuses the record: x")]),
+            Some(None)
+        );
     }
 }

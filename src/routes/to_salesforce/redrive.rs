@@ -31,6 +31,7 @@ impl ToSalesforceRoute {
         let Some(worker) = self.worker(letters, &book, &mut stop).await? else {
             return Ok(Ended::Stopped);
         };
+        let own_writes = worker.parts.route.shared.own_writes.clone();
         let run = worker.run();
         tokio::pin!(run);
         let end = loop {
@@ -39,6 +40,7 @@ impl ToSalesforceRoute {
                 () = book.changed() => mark(&book, marker, tally).await?,
             }
         };
+        own_writes.flush().await;
         mark(&book, marker, tally).await?;
         match (end, book.failure()) {
             (End::Failed(failure), _) | (End::Over, Some(failure)) => Err(failure),
