@@ -7,6 +7,7 @@ use super::worker::Worker;
 use crate::error::ErrorKind;
 use crate::kafka::ConsumedRecord;
 use crate::routes::gap::GapKind;
+use crate::routes::redrive::Outcome;
 use crate::runtime::clock;
 use crate::telemetry::metrics::{KindLabels, OutcomeLabels, PartitionLabels, RouteLabel};
 
@@ -30,7 +31,8 @@ impl Worker {
         metrics.events_received.get_or_create(&labels).inc_by(count);
     }
 
-    pub(super) fn filtered(&self) {
+    pub(super) fn filtered(&self, record: &ConsumedRecord) {
+        self.stream.finished(record, Outcome::Filtered);
         let counters = &self.parts.route.status.counters;
         counters.filtered.fetch_add(1, Ordering::Relaxed);
         counters.in_hand.fetch_sub(1, Ordering::Relaxed);
@@ -52,6 +54,7 @@ impl Worker {
 
     /// A record is in Salesforce.
     pub(super) fn account(&self, record: &ConsumedRecord) {
+        self.stream.finished(record, Outcome::Sent);
         let route = &self.parts.route;
         let counters = &route.status.counters;
         counters.records_written.fetch_add(1, Ordering::Relaxed);

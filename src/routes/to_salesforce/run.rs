@@ -60,7 +60,7 @@ impl ToSalesforceRoute {
         end
     }
 
-    async fn prepare(
+    pub(super) async fn prepare(
         route: &Arc<Self>,
         poison: &Arc<parking_lot::Mutex<PoisonCounter>>,
         stop: &mut StopSignal,
@@ -140,7 +140,7 @@ impl ToSalesforceRoute {
                     continue;
                 }
                 let parts = Arc::clone(parts);
-                workers.start(&name, |stop| Worker::new(&parts, stream, stop).run());
+                workers.start(&name, |stop| Worker::new(&parts, stream.into(), stop).run());
             }
         }
     }

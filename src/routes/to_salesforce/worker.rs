@@ -9,14 +9,16 @@ use tokio::time::Instant;
 use super::ToSalesforceRoute;
 use super::board::{Board, Place};
 use super::dead_letters::DeadLetters;
+use super::records::Records;
 use super::target::{self, Entry, Outgoing, Target};
 use super::window::{Kind, Next, Window};
 use crate::config::LostPositionPolicy;
 use crate::error::{ErrorKind, Failure};
-use crate::kafka::{ConsumedRecord, PartitionStream};
-use crate::routes::dead_letter::{PoisonCounter, Reason};
+use crate::kafka::ConsumedRecord;
+use crate::routes::dead_letter::{self, PoisonCounter, Reason};
 use crate::routes::gap::GapKind;
 use crate::routes::mapping::{DecodeError, Incoming, Program, Refusal, Source};
+use crate::routes::redrive::Outcome;
 use crate::routes::waits::{self, Interrupted, Pauses};
 use crate::runtime::clock;
 use crate::runtime::shutdown::StopSignal;
@@ -95,7 +97,7 @@ pub(super) struct Work {
 pub(super) struct Worker {
     pub(super) parts: Arc<Parts>,
     pub(super) place: Place,
-    pub(super) stream: PartitionStream,
+    pub(super) stream: Records,
     pub(super) stop: StopSignal,
     pub(super) window: Window<Work>,
     /// Of the target that the window's records were made for.
@@ -112,9 +114,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(parts: &Arc<Parts>, stream: PartitionStream, stop: StopSignal) -> Self {
+    pub(super) fn new(parts: &Arc<Parts>, stream: Records, stop: StopSignal) -> Self {
         Self {
-            place: (Arc::clone(stream.topic()), stream.partition()),
+            place: stream.place(),
             window: Window::new(target::rules(&parts.route.flow)),
             target: parts.target(),
             budget: ApiBudget::new(parts.route.api_reserve_percent),
@@ -154,7 +156,7 @@ impl Worker {
                 Next::Send(places) => self.send(&places).await?,
                 Next::Wait(until) if self.window.has_room() => {
                     tokio::select! {
-                        record = self.stream.next() => match record {
+                        record = self.stream.next_while_open() => match record {
                             Some(record) => self.enter(vec![record]).await?,
                             None => return Ok(()),
                         },
@@ -276,7 +278,7 @@ impl Worker {
                 }
                 Ok(None) => {
                     self.window.pass(offset);
-                    self.filtered();
+                    self.filtered(&record);
                 }
                 Err(refusal) => {
                     self.window.pass(offset);
@@ -288,12 +290,14 @@ impl Worker {
     }
 
     /// What goes out for a record: nothing where the filter or the mapping says so.
-    async fn entry(&self, record: &ConsumedRecord) -> Result<Result<Option<Entry>, Refusal>, End> {
+    pub(super) async fn entry(&self, record: &ConsumedRecord) -> Result<Result<Option<Entry>, Refusal>, End> {
+        // A dead letter is mapped as the record that it was.
+        let place = dead_letter::Source::of(record);
         let incoming = Incoming {
-            topic: &record.topic,
-            partition: record.partition,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
+            topic: &place.topic,
+            partition: place.partition,
+            offset: place.offset,
+            timestamp_ms: place.timestamp_ms,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             headers: &record.headers,
@@ -329,6 +333,7 @@ impl Worker {
         let store = || self.parts.dead_letters.store(&letters);
         waits::until_done(&self.parts.route.status, self.over(), store).await?;
         for (record, _) in dead {
+            self.stream.finished(record, Outcome::DeadLetter);
             tracing::warn!(topic = %record.topic, partition = record.partition, offset = record.offset, "dead letter");
         }
         self.dead_lettered(dead.len() as u64);
@@ -388,7 +393,7 @@ impl Worker {
                 }
                 Ok(None) => {
                     self.window.finish(place);
-                    self.filtered();
+                    self.filtered(&record);
                 }
                 Err(refusal) => {
                     self.window.finish(place);
