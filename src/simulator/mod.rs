@@ -1,4 +1,4 @@
-//! A Salesforce org that we run ourselves, on loopback: Pub/Sub API, OAuth and a little REST over an org in memory.
+//! A Salesforce org that we run ourselves, on loopback: Pub/Sub API, OAuth and REST, over an org in memory.
 //!
 //! It does what Salesforce was seen or is documented to do, its awkward sides included, and can be told to go wrong
 //! ([`faults`], [`Control`]). It uses the generated protocol types and nothing else of this crate, and encodes with

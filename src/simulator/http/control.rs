@@ -58,9 +58,9 @@ impl IntoResponse for Refused {
     }
 }
 
-type Answer = Result<Json<Value>, Refused>;
+pub(super) type Answer = Result<Json<Value>, Refused>;
 
-fn done() -> Answer {
+pub(super) fn done() -> Answer {
     Ok(Json(json!({})))
 }
 

@@ -5,6 +5,7 @@ mod bulk;
 mod collections;
 pub(super) mod connection;
 pub(super) mod control;
+mod control_writes;
 pub(super) mod oauth;
 mod origin;
 pub(super) mod rest;
@@ -30,7 +31,7 @@ pub(super) fn router(simulator: Arc<Control>) -> Router {
         .route("/services/oauth2/userinfo", get(oauth::userinfo))
         .route("/services/data", get(rest::versions))
         .nest("/services/data/{version}", rest::router(simulator.clone()))
-        .nest("/control", control::router())
+        .nest("/control", control::router().merge(control_writes::router()))
         .layer(middleware::from_fn_with_state(simulator.clone(), stamp))
         .with_state(simulator)
 }

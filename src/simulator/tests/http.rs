@@ -140,8 +140,47 @@ async fn every_request_of_the_control_api_does_as_documented() {
         ),
         (
             "rest-fault",
-            serde_json::json!({"path": "query", "times": 1, "delay_ms": 5,
+            serde_json::json!({"method": "PATCH", "path": "composite", "times": 1, "one_in": 1, "seed": 0,
+            "delay_ms": 5, "answer_delay_ms": 0, "lose_answer": false, "cut": false,
             "refusal": {"status": 503, "error_code": "SERVER_UNAVAILABLE", "message": "no", "retry_after_seconds": 5}}),
+        ),
+        (
+            "record-fault",
+            serde_json::json!({"sobject": "Account", "external_id": "A-1", "record_id": null,
+            "status_code": "UNABLE_TO_LOCK_ROW", "message": "", "fields": [], "times": 1}),
+        ),
+        (
+            "trigger",
+            serde_json::json!({"sobject": "Account", "field": "Rating", "value": "Hot", "own_event": false}),
+        ),
+        ("remove-triggers", serde_json::json!({})),
+        (
+            "write-rules",
+            serde_json::json!({"collections_name_the_client": true, "merge_changes": false,
+            "misfits_cost_one_record": false, "event_delay_ms": 0}),
+        ),
+        (
+            "external-id",
+            serde_json::json!({"sobject": "Account", "field": "Code__c",
+            "rules": {"unique": true, "case_sensitive": false}}),
+        ),
+        (
+            "field-rules",
+            serde_json::json!({"sobject": "Account", "field": "Site",
+            "rules": {"required": true, "read_only": false, "length": 80}}),
+        ),
+        ("records", serde_json::json!({"sobject": "Account"})),
+        ("daily-requests", serde_json::json!({"max": 15_000, "used": 0})),
+        ("hourly-publishes", serde_json::json!({"max": 250_000, "used": 0})),
+        ("daily-batches", serde_json::json!({"max": 15_000, "used": 0})),
+        (
+            "bulk-rules",
+            serde_json::json!({"queued_ms": 0, "processing_ms": 0, "seed": 0}),
+        ),
+        (
+            "bulk-fault",
+            serde_json::json!({"sobject": "Account", "error_message": "TooManyLockFailure : no",
+            "after_rows": 200, "times": 1}),
         ),
         ("reject-events", serde_json::json!({"events": 1, "message": "no"})),
         (
