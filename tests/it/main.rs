@@ -15,6 +15,7 @@ mod demo;
 mod foreign_avro;
 mod foreign_clients;
 mod kafka;
+mod loop_guard;
 mod registry;
 mod salesforce_rest;
 mod salesforce_writes;

@@ -297,6 +297,11 @@ proptest! {
     }
 }
 
+/// As deep as JSON text may be, lists and objects in turn.
+fn deep_json() -> Json {
+    (0..60).fold(json!(1), |inner, _| json!({"a": [inner]}))
+}
+
 #[test]
 fn an_expression_that_is_too_long_or_too_deep_is_refused_and_the_deepest_is_evaluated() {
     assert!(Expression::compile(&" ".repeat(BYTES_MAX + 1)).is_err());
@@ -304,11 +309,20 @@ fn an_expression_that_is_too_long_or_too_deep_is_refused_and_the_deepest_is_eval
     assert!(Expression::compile(&format!("value{}", ".a".repeat(2000))).is_err());
     let sum = vec!["1"; DEPTH_MAX - 2].join("+");
     let nested = format!("{}value.total{}", "[1].map(x, ".repeat(10), ")".repeat(10));
-    for text in [sum, nested] {
+    let deepest_value = format!(
+        "{}value.deep == value.deep{}",
+        "[1].map(x, ".repeat(9),
+        ")".repeat(9)
+    );
+    for text in [sum, nested, deepest_value] {
         let expression = Expression::compile(&text).unwrap();
+        let order = Decoded {
+            value: Some(json!({"total": 1, "deep": deep_json()})),
+            ..order()
+        };
         // Three quarters of what a worker of the runtime has.
         let thread = std::thread::Builder::new().stack_size(3 << 19);
-        let evaluated = thread.spawn(move || expression.answer(&order()).is_ok()).unwrap();
+        let evaluated = thread.spawn(move || expression.answer(&order).is_ok()).unwrap();
         assert!(evaluated.join().unwrap(), "{text}");
     }
 }
