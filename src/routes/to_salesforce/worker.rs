@@ -10,7 +10,7 @@ use super::ToSalesforceRoute;
 use super::board::{Board, Place};
 use super::dead_letters::DeadLetters;
 use super::target::{self, Entry, Outgoing, Target};
-use super::window::{Kind, Next, Window};
+use super::window::{Fate, Kind, Next, Window};
 use crate::config::LostPositionPolicy;
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::{ConsumedRecord, PartitionStream};
@@ -99,7 +99,9 @@ pub(super) struct Worker {
     stop: StopSignal,
     pub(super) window: Window<Work>,
     /// Of the target that the window's records were made for.
-    target: Arc<Target>,
+    pub(super) target: Arc<Target>,
+    /// The schema that an answer showed last, where it was another one than the target's: looked at once.
+    pub(super) schema_noticed: String,
     /// The target was loaded again and nothing has been delivered since: another refusal of its schema is final.
     pub(super) is_target_fresh: bool,
     pub(super) pauses: Pauses,
@@ -117,6 +119,7 @@ impl Worker {
             parts: Arc::clone(parts),
             stream,
             stop,
+            schema_noticed: String::new(),
             is_target_fresh: false,
             pauses: Pauses::new(),
             committed: None,
@@ -141,6 +144,7 @@ impl Worker {
                 return Ok(());
             }
             self.fill().await?;
+            self.count_row()?;
             self.commit();
             match self.window.next(Instant::now()) {
                 Next::Send(places) => self.send(&places).await?,
@@ -166,8 +170,27 @@ impl Worker {
                     }
                 }
             }
-            self.window.shrink();
+            self.count_row()?;
         }
+    }
+
+    /// Counts dead letters in a row, in the order of the records: a request's records, and what never got into one,
+    /// end in another.
+    ///
+    /// # Errors
+    /// Too many; what stands before the last of them is finished.
+    fn count_row(&mut self) -> Result<(), End> {
+        let fates = self.window.shrink();
+        let mut poison = self.parts.poison.lock();
+        for fate in fates {
+            match fate {
+                Fate::Delivered => poison.delivered(),
+                Fate::LeftOut => {}
+                Fate::DeadLetter if poison.dead_lettered() => return Err(End::TooManyDeadLetters),
+                Fate::DeadLetter => {}
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -247,14 +270,26 @@ impl Worker {
     }
 
     /// Decodes, filters and maps records, and puts them into the window. What can never be sent is stored as a dead
-    /// letter before this returns.
+    /// letter first: what stands finished in the window may be committed.
     async fn enter(&mut self, records: Vec<ConsumedRecord>) -> Result<(), End> {
+        let mut made = Vec::with_capacity(records.len());
         let mut dead = Vec::new();
         self.received(&records);
         for record in records {
             let offset = record.offset;
             match self.entry(&record).await? {
-                Ok(Some(entry)) => {
+                Ok(Some(entry)) => made.push((offset, Ok((record, entry)))),
+                Ok(None) => made.push((offset, Err(Fate::LeftOut))),
+                Err(refusal) => {
+                    made.push((offset, Err(Fate::DeadLetter)));
+                    dead.push((record, poison(refusal.reason, 1)));
+                }
+            }
+        }
+        self.bury(&dead).await?;
+        for (offset, made) in made {
+            match made {
+                Ok((record, entry)) => {
                     let Entry {
                         kind,
                         key,
@@ -265,17 +300,15 @@ impl Worker {
                     let work = Work { record, send };
                     self.window.push(offset, kind, key, bytes_held, work);
                 }
-                Ok(None) => {
-                    self.window.pass(offset);
-                    self.filtered();
-                }
-                Err(refusal) => {
-                    self.window.pass(offset);
-                    dead.push((record, poison(refusal.reason, 1)));
+                Err(fate) => {
+                    if fate == Fate::LeftOut {
+                        self.filtered();
+                    }
+                    self.window.pass(offset, fate);
                 }
             }
         }
-        self.bury(&dead).await
+        Ok(())
     }
 
     /// What goes out for a record: nothing where the filter or the mapping says so.
@@ -316,8 +349,26 @@ impl Worker {
         Ok(entry)
     }
 
+    /// Stores records of the window as dead letters, with the reasons; then they are finished.
+    pub(super) async fn condemn(&mut self, places: Vec<(usize, String)>) -> Result<(), End> {
+        let mut dead = Vec::new();
+        for (place, reason) in &places {
+            if let Some(item) = self.window.item(*place) {
+                dead.push((
+                    item.content.record.clone(),
+                    poison(reason.clone(), item.tries + 1),
+                ));
+            }
+        }
+        self.bury(&dead).await?;
+        for (place, _) in places {
+            self.window.finish(place, Fate::DeadLetter);
+        }
+        Ok(())
+    }
+
     /// Stores dead letters, for as long as it takes.
-    pub(super) async fn bury(&self, dead: &[(ConsumedRecord, Reason)]) -> Result<(), End> {
+    async fn bury(&self, dead: &[(ConsumedRecord, Reason)]) -> Result<(), End> {
         if dead.is_empty() {
             return Ok(());
         }
@@ -328,16 +379,7 @@ impl Worker {
             tracing::warn!(topic = %record.topic, partition = record.partition, offset = record.offset, "dead letter");
         }
         self.dead_lettered(dead.len() as u64);
-        let halts = {
-            let mut poison = self.parts.poison.lock();
-            dead.iter()
-                .fold(false, |halts, _| poison.dead_lettered() || halts)
-        };
-        if halts {
-            Err(End::TooManyDeadLetters)
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     async fn send(&mut self, places: &[usize]) -> Result<(), End> {
@@ -380,16 +422,13 @@ impl Worker {
                     }
                 }
                 Ok(None) => {
-                    self.window.finish(place);
+                    self.window.finish(place, Fate::LeftOut);
                     self.filtered();
                 }
-                Err(refusal) => {
-                    self.window.finish(place);
-                    dead.push((record, poison(refusal.reason, 1)));
-                }
+                Err(refusal) => dead.push((place, refusal.reason)),
             }
         }
-        self.bury(&dead).await
+        self.condemn(dead).await
     }
 
     /// Records are in Salesforce.
@@ -398,9 +437,8 @@ impl Worker {
         self.is_target_fresh = false;
         self.parts.board.flows(&self.place);
         for place in places {
-            if let Some(item) = self.window.finish(*place) {
+            if let Some(item) = self.window.finish(*place, Fate::Delivered) {
                 self.account(&item.content.record);
-                self.parts.poison.lock().delivered();
             }
         }
     }
@@ -435,7 +473,7 @@ impl Work {
 }
 
 /// Why a record is a dead letter.
-pub(super) fn poison(error: String, attempts: u32) -> Reason {
+fn poison(error: String, attempts: u32) -> Reason {
     Reason {
         kind: ErrorKind::Poison,
         error,

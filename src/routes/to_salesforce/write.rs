@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::outcome::{self, Outcome};
 use super::target::{self, Outgoing};
-use super::worker::{End, Worker, poison};
+use super::worker::{End, Worker};
 use crate::config::{Operation, SalesforceTarget};
 use crate::error::{ErrorKind, Failure};
 use crate::routes::mapping::Victim;
@@ -94,14 +94,9 @@ impl Worker {
         if !gone.is_empty() {
             self.delivered(&gone);
         }
-        let mut dead = Vec::new();
-        for place in ambiguous {
-            if let Some(item) = self.window.finish(place) {
-                let reason = format!("{sobject}: several records have this {field}: none is deleted");
-                dead.push((item.content.record, poison(reason, item.tries + 1)));
-            }
-        }
-        self.bury(&dead).await?;
+        let reason = format!("{sobject}: several records have this {field}: none is deleted");
+        let ambiguous = ambiguous.into_iter().map(|place| (place, reason.clone()));
+        self.condemn(ambiguous.collect()).await?;
         match rest.delete(sobject, &ids).await {
             Ok(verdicts) => self.settle(&going, verdicts, Operation::Delete).await,
             Err(error) => self.failed(&going, error).await,
@@ -182,11 +177,7 @@ impl Worker {
                     );
                     self.window.again(place, now, pause);
                 }
-                Outcome::DeadLetter(reason) => {
-                    if let Some(item) = self.window.finish(place) {
-                        dead.push((item.content.record, poison(reason, tries + 1)));
-                    }
-                }
+                Outcome::DeadLetter(reason) => dead.push((place, reason)),
                 Outcome::Wait(failure) => wait = Some(failure),
                 Outcome::Halt(failure) => halt = Some(failure),
             }
@@ -194,7 +185,7 @@ impl Worker {
         if !done.is_empty() {
             self.delivered(&done);
         }
-        self.bury(&dead).await?;
+        self.condemn(dead).await?;
         match (halt, wait) {
             (Some(failure), _) => Err(failure.into()),
             (None, Some(failure)) => self.wait_after(failure).await,
