@@ -183,6 +183,7 @@ impl Bridge {
                     instance: self.config.bridge.instance.clone(),
                     except: written_topics(&self.config),
                     api_reserve_percent: self.config.salesforce.api_reserve_percent,
+                    bulk_threshold: self.config.salesforce.bulk_threshold,
                     config,
                     flow,
                     status,

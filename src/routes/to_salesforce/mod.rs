@@ -14,7 +14,9 @@
 
 mod account;
 mod board;
+mod bulk;
 mod dead_letters;
+mod guard;
 mod outcome;
 mod publish;
 mod run;
@@ -46,6 +48,8 @@ pub struct ToSalesforceRoute {
     pub except: Vec<String>,
     /// `salesforce.api_reserve`, percent.
     pub api_reserve_percent: f64,
+    /// `salesforce.bulk_threshold`, records of a partition's backlog.
+    pub bulk_threshold: u64,
 }
 
 /// How a run ended.

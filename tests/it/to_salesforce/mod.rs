@@ -8,6 +8,7 @@ mod oracle;
 mod order;
 mod publish;
 mod sharing;
+mod two_way;
 mod waits;
 mod write;
 
