@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::bridge::written_topics;
 use super::shared;
 use crate::config::{Config, Flow, RouteConfig};
 use crate::contracts::registry::Registry;
@@ -68,15 +67,13 @@ impl Redriver {
                 status: Arc::clone(&status),
                 shared,
             })),
-            Flow::ToSalesforce(flow) => Directed::ToSalesforce(Box::new(ToSalesforceRoute {
-                config: route.clone(),
+            Flow::ToSalesforce(flow) => Directed::ToSalesforce(Box::new(ToSalesforceRoute::new(
+                config,
+                route.clone(),
                 flow,
-                status: Arc::clone(&status),
+                Arc::clone(&status),
                 shared,
-                instance: config.bridge.instance.clone(),
-                except: written_topics(config),
-                api_reserve_percent: config.salesforce.api_reserve_percent,
-            })),
+            ))),
         };
         Ok(Self { status, directed })
     }

@@ -14,10 +14,11 @@
 //! librdkafka's calls block: the member lives on a thread of its own (`worker`), and what has to be asked before a
 //! partition can begin is asked beside it (`place`), so that the thread never stalls and the other partitions go on.
 
+mod board;
+mod commits;
 mod context;
 mod place;
 mod record;
-mod shared;
 mod start;
 mod stream;
 mod topics;
@@ -28,10 +29,10 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use self::board::Shared;
 use self::context::MemberContext;
 use self::place::Keeper;
 pub(super) use self::record::record_of;
-use self::shared::Shared;
 pub use self::start::{LossReason, LostOffsets};
 use self::stream::Capacity;
 pub use self::stream::{ConsumedRecord, PartitionStream};

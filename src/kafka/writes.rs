@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::client::{CALL_TIMEOUT, Connection, Context, Isolation, blocking};
 use super::error::{creation_failure, failure, thread_failure};
-use super::positions::{resized, writes_topic};
+use super::positions::writes_topic;
 use super::producer::{RouteProducer, Timing};
 use super::record::Record;
 use super::topics::{TopicSpec, Topics};
@@ -49,7 +49,7 @@ impl WritesTopic {
         let spec = TopicSpec::writes(connection.config());
         match topics.partitions(&topic).await? {
             Some(found) if found == spec.partitions() => {}
-            Some(found) => return Err(resized(&topic, spec.partitions(), found)),
+            Some(found) => return Err(resized(&topic, found)),
             None if connection.config().create_topics => topics.create(&topic, &spec).await?,
             None => return Err(topics.missing(&topic, &spec)),
         }
@@ -128,6 +128,16 @@ impl WritesTopic {
             stop,
         })
     }
+}
+
+fn resized(topic: &str, found: i32) -> Failure {
+    Failure::new(
+        ErrorKind::Denied,
+        format!("topic {topic} has {found} partitions and must have one: it has no order otherwise"),
+    )
+    .remedy(format!(
+        "stop the bridge and delete {topic}; it is made anew. What was under way then passes once as a foreign change"
+    ))
 }
 
 /// How far the topic is read.

@@ -177,7 +177,7 @@ pub(super) fn comes_up(one_in: u32, seed: &mut u64) -> bool {
     let mut mixed = *seed;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (mixed ^ (mixed >> 31)) % u64::from(one_in) == 0
+    (mixed ^ (mixed >> 31)).is_multiple_of(u64::from(one_in))
 }
 
 /// A fault that meets a number of calls.
@@ -301,6 +301,17 @@ mod tests {
             Some(Then::Reset)
         );
         assert_eq!(faults.waiting(), 0);
+    }
+
+    #[test]
+    fn a_fault_by_chance_meets_its_share_without_end() {
+        let faults = Faults::default();
+        let fault = Fault::new(Rpc::Publish, Then::LoseAnswer).one_in(20, 1);
+        faults.add(fault).expect("no code");
+        let met = (0..2_000).filter(|_| faults.take(Rpc::Publish, "/event/A__e").is_some());
+        let met = met.count();
+        assert!((50..200).contains(&met), "{met}");
+        assert_eq!(faults.waiting(), 1);
     }
 
     #[test]

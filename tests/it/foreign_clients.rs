@@ -4,13 +4,9 @@
 //! The packages are installed below `target/foreign`, at pinned versions. Where their registries cannot be reached
 //! the test is skipped with its reason, and fails if `SFBRIDGE_TESTS_PROMISED` names `foreign`.
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings, TlsFiles};
 use tokio::process::Command;
-use tokio::time::timeout;
 
 use crate::need;
 use crate::support::foreign;
@@ -26,9 +22,6 @@ const PYPI_PACKAGES: [&str; 7] = [
     "httpx==0.28.1",
     "protobuf==6.33.0",
 ];
-/// A client's whole run takes a second or two; on a loaded machine more.
-const RUN_LIMIT: Duration = Duration::from_secs(60);
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_npm_client_publishes_subscribes_and_decodes() {
     let home = foreign::home("npm");
@@ -45,7 +38,7 @@ async fn the_npm_client_publishes_subscribes_and_decodes() {
         "clientSecret": settings.client_secret,
         "changes": 2,
     });
-    let seen = run(Command::new("node").arg(script).arg(given.to_string())).await;
+    let seen = foreign::run(Command::new("node").arg(script).arg(given.to_string())).await;
 
     let (create, update) = (&seen["accounts"][0]["payload"], &seen["accounts"][1]["payload"]);
     let header = &create["ChangeEventHeader"];
@@ -95,9 +88,11 @@ async fn the_python_client_publishes_subscribes_and_decodes() {
         "organization_id": org.simulator.organization_id(),
         "changes": 2,
     });
-    let seen = run(Command::new(python)
-        .arg(foreign::script("client.py"))
-        .arg(given.to_string()))
+    let seen = foreign::run(
+        Command::new(python)
+            .arg(foreign::script("client.py"))
+            .arg(given.to_string()),
+    )
     .await;
 
     let (create, update) = (&seen["accounts"][0]["payload"], &seen["accounts"][1]["payload"]);
@@ -171,20 +166,4 @@ impl Org {
             replay_ids,
         }
     }
-}
-
-/// Runs a client and reads the JSON line that it prints.
-async fn run(command: &mut Command) -> Json {
-    let output = command.kill_on_drop(true).stdin(Stdio::null()).output();
-    let output = timeout(RUN_LIMIT, output)
-        .await
-        .expect("the client ends")
-        .expect("the client runs");
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
-    serde_json::from_str(out.lines().last().unwrap_or_default())
-        .unwrap_or_else(|_| panic!("no JSON: {out}\n{err}"))
 }

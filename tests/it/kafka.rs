@@ -1,5 +1,6 @@
 //! The Kafka side against a real broker.
 
+mod consumer;
 mod ownership;
 mod positions;
 mod producer;

@@ -1,5 +1,6 @@
 //! Writes through REST and publishes through the Pub/Sub API, against the simulated org.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::value::{RawValue, to_raw_value};
@@ -12,9 +13,10 @@ use sfbridge::salesforce::pubsub::{
     EventRefusalKind, OutgoingEvent, PublishAnswer, PublishError, PublishOutcome,
 };
 use sfbridge::salesforce::rest::{
-    BoundedReason, FieldType, RestClient, RowAction, RowRefusal, RowVerdict, WriteError, WriteOutcome,
-    WriteTarget, row_action,
+    ApiBudget, BoundedReason, BudgetAction, BulkJob, BulkResult, FieldType, JobState, RestClient, RowAction,
+    RowRefusal, RowVerdict, WriteError, WriteOutcome, WriteTarget, bulk_csv, bulk_key, fits_bulk, row_action,
 };
+use sfbridge::simulator::bulk::{BulkFault, BulkRules};
 use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::rest::{RestFault, RestRefusal};
 use sfbridge::simulator::writes::RecordFault;
@@ -271,6 +273,233 @@ async fn a_request_that_fails_says_what_is_known() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_may_have_been_done() {
+    let (org, salesforce) = an_org().await;
+    let rest = &salesforce.rest;
+    let records = [json!({KEY: "a", "Name": "A"})];
+    for (lose_answer, cut) in [(true, false), (false, true)] {
+        org.rest_fault(RestFault {
+            path: Some("composite".into()),
+            lose_answer,
+            cut,
+            ..RestFault::default()
+        });
+        let target = target("Account", Operation::Upsert);
+        match rest.write(&target, &raw(&records)).await {
+            Err(WriteError::Failed { failure, outcome }) => {
+                assert_eq!(
+                    (failure.kind, outcome),
+                    (ErrorKind::Transient, WriteOutcome::Unknown)
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(org.records("Account").len(), 1);
+    }
+    assert!(!done(&upsert(rest, &records).await[0]).1, "it was there");
+}
+
+#[tokio::test]
+async fn what_an_external_id_names_is_found_and_deleted() {
+    let (org, salesforce) = an_org().await;
+    let rest = &salesforce.rest;
+    let keys: Vec<String> = (0..300).map(|n| format!("It's {n} \\ \"ü\"")).collect();
+    for part in keys.chunks(200) {
+        let records: Vec<_> = part.iter().map(|key| json!({KEY: key, "Name": "A"})).collect();
+        upsert(rest, &records)
+            .await
+            .iter()
+            .for_each(|verdict| assert!(done(verdict).1));
+    }
+    let mut asked = keys.clone();
+    asked.push("nobody's".to_owned());
+    let found = rest.ids_by_external_id("Account", KEY, &asked).await.unwrap();
+    assert_eq!(found.len(), 300);
+    let describe = rest.describe("Account").await.unwrap();
+    let key = describe.field(KEY).unwrap();
+    let ids: Vec<String> = keys[..200]
+        .iter()
+        .flat_map(|value| found[&key.folded(value)].clone())
+        .collect();
+    assert_eq!(ids.len(), 200);
+    let verdicts = rest.delete("Account", &ids).await.unwrap();
+    assert!(
+        verdicts
+            .iter()
+            .zip(&ids)
+            .all(|(verdict, id)| done(verdict).0 == id)
+    );
+    assert_eq!(org.records("Account").len(), 100);
+    let left = rest
+        .ids_by_external_id("Account", KEY, &keys[..200])
+        .await
+        .unwrap();
+    assert!(left.is_empty(), "deleted records are not found");
+}
+
+#[tokio::test]
+async fn a_budget_lets_nobody_below_the_reserve_until_the_org_has_room_again() {
+    let (org, salesforce) = an_org().await;
+    let rest = &salesforce.rest;
+    let mut budget = ApiBudget::new(10.0);
+    org.set_daily_requests(1_000, 500);
+    upsert(rest, &[json!({KEY: "a"})]).await;
+    assert_eq!(budget.check(rest.usage()), BudgetAction::Go);
+    org.set_daily_requests(1_000, 950);
+    upsert(rest, &[json!({KEY: "a"})]).await;
+    assert!(matches!(budget.check(rest.usage()), BudgetAction::Wait { .. }));
+    rest.refresh_usage().await.unwrap();
+    assert!(matches!(budget.check(rest.usage()), BudgetAction::Wait { .. }));
+    org.set_daily_requests(1_000, 1_000);
+    let none_left = rest.refresh_usage().await.unwrap().unwrap();
+    assert_eq!(none_left.left(), 0, "though the question itself was refused");
+    org.set_daily_requests(1_000, 10);
+    let usage = rest.refresh_usage().await.unwrap();
+    assert_eq!(budget.check(usage), BudgetAction::Go);
+    let limits = rest.limits().await.unwrap();
+    assert_eq!(limits["DailyApiRequests"].max, 1_000);
+    assert!(limits.contains_key("HourlyPublishedPlatformEvents"));
+}
+
+async fn finished(rest: &RestClient, id: &str) -> BulkJob {
+    loop {
+        let job = rest.bulk_job(id).await.unwrap().unwrap();
+        if job.state.is_final() {
+            return job;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// Every row of a job by its key.
+async fn results(rest: &RestClient, id: &str) -> BTreeMap<String, Option<RowVerdict>> {
+    let mut rows = BTreeMap::new();
+    for result in [
+        BulkResult::Successful,
+        BulkResult::Failed,
+        BulkResult::Unprocessed,
+    ] {
+        for row in rest.bulk_results(id, result, KEY).await.unwrap() {
+            let row = row.unwrap();
+            assert!(rows.insert(row.key, row.verdict).is_none(), "twice");
+        }
+    }
+    rows
+}
+
+async fn running_job(rest: &RestClient, records: &[Map<String, Value>]) -> String {
+    let target = target("Account", Operation::Upsert);
+    let job = rest.create_bulk_job(&target).await.unwrap();
+    assert_eq!(job.state, JobState::Open);
+    rest.upload_bulk_job(&job.id, bulk_csv(records).unwrap())
+        .await
+        .unwrap();
+    let running = rest.complete_bulk_job(&job.id).await.unwrap();
+    assert_ne!(running.state, JobState::Open);
+    job.id
+}
+
+fn maps(records: &[Value]) -> Vec<Map<String, Value>> {
+    records
+        .iter()
+        .map(|record| record.as_object().cloned().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_bulk_job_means_the_same_as_a_request_and_says_of_every_record_what_became_of_it() {
+    let (org, salesforce) = an_org().await;
+    let rest = &salesforce.rest;
+    upsert(
+        rest,
+        &[json!({KEY: "k1", "Name": "Old", "Phone": "1", "NumberOfEmployees": 7})],
+    )
+    .await;
+    org.record_fault(RecordFault::new("Account", "UNABLE_TO_LOCK_ROW").key("k7"));
+    org.record_fault(RecordFault::new("Account", "FIELD_CUSTOM_VALIDATION_EXCEPTION").key("k8"));
+    let mut records: Vec<Value> = (0..500)
+        .map(|n| json!({KEY: format!("k{n}"), "Name": format!("Name, \"{n}\"\nof two lines")}))
+        .collect();
+    records[1] = json!({KEY: "k1", "Name": "New", "Phone": ""});
+    records[2]["NumberOfEmployees"] = Value::Null;
+    let records = maps(&records);
+    assert!(records.iter().all(fits_bulk));
+    let id = running_job(rest, &records).await;
+    let job = finished(rest, &id).await;
+    assert_eq!(
+        (job.state, job.processed, job.failed),
+        (JobState::JobComplete, 500, 2)
+    );
+    let rows = results(rest, &id).await;
+    let keys: BTreeSet<_> = records
+        .iter()
+        .map(|record| bulk_key(record, KEY).unwrap())
+        .collect();
+    assert_eq!(rows.keys().cloned().collect::<BTreeSet<_>>(), keys);
+    let verdict = |key: &str| rows[key].as_ref().unwrap();
+    assert!(done(verdict("k0")).1 && !done(verdict("k1")).1);
+    assert_eq!(action(verdict("k7"), Operation::Upsert), RowAction::Retry);
+    assert_eq!(action(verdict("k8"), Operation::Upsert), RowAction::DeadLetter);
+    let stored = org.records("Account");
+    let by_key = |key: &str| {
+        let found = stored.iter().find(|(_, record)| record[KEY] == key);
+        found.map(|(_, record)| record.clone()).unwrap()
+    };
+    assert_eq!(stored.len(), 498);
+    assert_eq!(by_key("k3")["Name"], "Name, \"3\"\nof two lines");
+    let changed = by_key("k1");
+    assert_eq!(changed["Name"], "New");
+    assert_eq!(changed["NumberOfEmployees"], 7, "an empty cell is untouched");
+    assert!(changed.get("Phone").is_none_or(Value::is_null), "#N/A is null");
+    let again = rest.complete_bulk_job(&id).await.unwrap();
+    assert_eq!(again.state, JobState::JobComplete, "another try finds it done");
+    rest.delete_bulk_job(&id).await.unwrap();
+    rest.delete_bulk_job(&id).await.unwrap();
+    assert_eq!(rest.bulk_job(&id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_or_is_aborted_says_what_it_left() {
+    let (org, salesforce) = an_org().await;
+    let rest = &salesforce.rest;
+    let records: Vec<Value> = (0..500)
+        .map(|n| json!({KEY: format!("k{n}"), "Name": "A"}))
+        .collect();
+    let records = maps(&records);
+    org.bulk_fault(BulkFault {
+        sobject: None,
+        error_message: "TooManyLockFailure : Secret Value".to_owned(),
+        after_rows: 200,
+        times: 1,
+    });
+    let id = running_job(rest, &records).await;
+    let job = finished(rest, &id).await;
+    assert_eq!((job.state, job.processed), (JobState::Failed, 200));
+    assert_eq!(job.failure_code(), Some("TooManyLockFailure"));
+    let rows = results(rest, &id).await;
+    let left = rows.values().filter(|verdict| verdict.is_none()).count();
+    assert_eq!((rows.len(), left), (500, 300));
+
+    org.set_bulk_rules(BulkRules {
+        queued_ms: 3_600_000,
+        ..BulkRules::default()
+    });
+    let id = running_job(rest, &records).await;
+    let aborted = rest.abort_bulk_job(&id).await.unwrap().unwrap();
+    assert_eq!(aborted.state, JobState::Aborted);
+    let again = rest.abort_bulk_job(&id).await.unwrap().unwrap();
+    assert_eq!(again.state, JobState::Aborted);
+    let rows = results(rest, &id).await;
+    assert!(rows.len() == 500 && rows.values().all(Option::is_none));
+    let open = rest
+        .create_bulk_job(&target("Account", Operation::Upsert))
+        .await
+        .unwrap();
+    let aborted = rest.abort_bulk_job(&open.id).await.unwrap().unwrap();
+    assert_eq!(aborted.state, JobState::Aborted);
 }
 
 #[tokio::test]

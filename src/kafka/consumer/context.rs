@@ -12,7 +12,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{TopicPartitionList, topic_partition_list::TopicPartitionListElem};
 
-use super::shared::{Key, Member, Shared};
+use super::board::{Key, Member, Shared};
 use crate::kafka::client::{log_error, log_line};
 
 #[derive(Debug)]
@@ -23,10 +23,8 @@ pub(super) enum Change {
         keys: Vec<Key>,
         lost: bool,
     },
-    Committed {
-        result: KafkaResult<()>,
-        refused: Vec<(Key, KafkaError)>,
-    },
+    /// The answer to the commit under way.
+    Committed(KafkaResult<()>),
 }
 
 pub(super) struct MemberContext {
@@ -47,6 +45,10 @@ impl MemberContext {
 
     pub(super) fn changes(&self) -> Vec<Change> {
         std::mem::take(&mut self.changes.lock())
+    }
+
+    pub(super) fn push(&self, change: Change) {
+        self.changes.lock().push(change);
     }
 
     pub(super) fn close(&self) {
@@ -106,19 +108,10 @@ impl ConsumerContext for MemberContext {
             lost,
             "the group shares its partitions out"
         );
-        self.changes.lock().push(if is_given {
+        self.push(if is_given {
             Change::Given(keys)
         } else {
             Change::Taken { keys, lost }
         });
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let elements = offsets.elements();
-        let refused = elements
-            .iter()
-            .filter_map(|element| Some((key(element), element.error().err()?)));
-        let refused = refused.collect();
-        self.changes.lock().push(Change::Committed { result, refused });
     }
 }

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use super::ConsumerOptions;
-use super::shared::{Key, Member, Part, Placed, Shared};
+use super::board::{Key, Member, Part, Placed, Shared};
 use super::start::{Decision, Held, LostOffsets, Note, decide, standing, start_offset};
 use super::stream::Begin;
 use super::topics::{Layout, Selection, next_look};
@@ -265,8 +265,8 @@ impl Keeper {
                 format!("route {route}: what is noted about its group in the positions topic cannot be read"),
             )
             .remedy(format!(
-                "if a Salesforce → Kafka route had this name, give the route another one; or delete the note: \
-                 sfbridge positions reset {route}"
+                "if a route from Salesforce had this name, give this one another; else write a null value for the \
+                 key {route} to that topic, and the group counts as new where it has no offsets"
             ))
             .caused_by(error)
         })

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::PartitionLag;
-use super::shared::Key;
+use super::board::Key;
 use super::start::LostOffsets;
 
 /// A record as it was read.
@@ -92,6 +92,11 @@ impl PartitionStream {
             return None;
         }
         self.slot.take()
+    }
+
+    /// How many records wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.slot.waiting()
     }
 
     /// Resolves when the partition is being taken away.
@@ -226,6 +231,10 @@ impl Slot {
         let record = inner.queue.pop_front()?;
         inner.queued_bytes -= record.bytes();
         Some(record)
+    }
+
+    fn waiting(&self) -> usize {
+        self.inner.lock().queue.len()
     }
 
     /// Whether a paused partition is worth reading on: half of the queue is empty, so that it is not paused again

@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::MetadataTopic;
 use regex::Regex;
 
-use super::shared::Member;
+use super::board::Member;
 use crate::config::KafkaTopics;
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::client::CALL_TIMEOUT;

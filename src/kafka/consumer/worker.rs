@@ -1,19 +1,23 @@
 //! The member's thread: polls, hands records to their streams, and follows the group. It never waits for anything
 //! but the next record.
 
+mod hand_over;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::HAND_OVER_WITHIN;
+use self::hand_over::HandOver;
+use super::board::{Key, Member, Part, Placed, Shared};
+use super::commits;
 use super::context::Change;
 use super::record::record_of;
-use super::shared::{Key, Member, Part, Placed, Shared};
 use super::stream::{Capacity, PartitionStream, Room, Slot};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::error::failure;
@@ -28,10 +32,6 @@ const ATTEND_EVERY: Duration = Duration::from_millis(5);
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// After a commit that was refused.
 const COMMIT_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// How long the last commit of a partition may take before it is handed over without.
-const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(5);
-/// An answer that is not there by then is not waited for: librdkafka gives up sooner.
-const COMMIT_ANSWER_WITHIN: Duration = Duration::from_secs(90);
 /// Before the group is joined anew, after a later request to join of our own fenced an earlier one.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -52,7 +52,13 @@ pub(super) fn keep(member: Member, join: &Join, group: &str, capacity: Capacity,
     let mut member = Arc::new(member);
     loop {
         shared.with(|state| state.member = Some(member.clone()));
-        let end = Run::new(&member, group, capacity, shared).run();
+        let end = match commits::start(member.clone()) {
+            Ok(commits) => Run::new(&member, group, capacity, shared, commits).run(),
+            Err(failure) => {
+                shared.trouble(Part::Member, failure);
+                End::Refused
+            }
+        };
         shared.with(|state| {
             state.member = None;
             state.joined = false;
@@ -93,28 +99,6 @@ struct Tracked {
     paused: bool,
 }
 
-/// Partitions on their way to another member.
-struct HandOver {
-    keys: Vec<Key>,
-    phase: Phase,
-    until: Instant,
-    /// Everything goes, and the thread ends.
-    closing: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Their owners finish what they have in hand.
-    Draining,
-    /// The last offsets are on their way.
-    Committing,
-}
-
-struct Commit {
-    offsets: Vec<(Arc<Slot>, i64)>,
-    sent_at: Instant,
-}
-
 struct Run<'a> {
     member: &'a Arc<Member>,
     group: &'a str,
@@ -123,7 +107,9 @@ struct Run<'a> {
     tracked: BTreeMap<Arc<str>, BTreeMap<i32, Tracked>>,
     subscribed: Vec<String>,
     hand_over: Option<HandOver>,
-    commit: Option<Commit>,
+    commits: SyncSender<commits::Offsets>,
+    /// The commit under way.
+    commit: Option<Vec<(Arc<Slot>, i64)>>,
     /// When the next commit may be sent.
     commit_at: Instant,
     /// Reading was in trouble.
@@ -133,7 +119,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(member: &'a Arc<Member>, group: &'a str, capacity: Capacity, shared: &'a Arc<Shared>) -> Self {
+    fn new(
+        member: &'a Arc<Member>,
+        group: &'a str,
+        capacity: Capacity,
+        shared: &'a Arc<Shared>,
+        commits: SyncSender<commits::Offsets>,
+    ) -> Self {
         Self {
             member,
             group,
@@ -142,6 +134,7 @@ impl<'a> Run<'a> {
             tracked: BTreeMap::new(),
             subscribed: Vec::new(),
             hand_over: None,
+            commits,
             commit: None,
             commit_at: Instant::now(),
             troubled: false,
@@ -242,7 +235,7 @@ impl<'a> Run<'a> {
             match change {
                 Change::Given(keys) => self.given(keys),
                 Change::Taken { keys, lost } => self.taken(keys, lost, false),
-                Change::Committed { result, refused } => self.committed(result, &refused),
+                Change::Committed(result) => self.committed(result),
             }
         }
         if self.shared.stop.is_cancelled() && !self.hand_over.as_ref().is_some_and(|over| over.closing) {
@@ -312,94 +305,6 @@ impl<'a> Run<'a> {
             state.placing.extend(keys);
         });
         self.shared.ask_keeper();
-    }
-
-    fn taken(&mut self, mut keys: Vec<Key>, lost: bool, closing: bool) {
-        self.shared.with(|state| state.take(&keys));
-        for slot in keys.iter().filter_map(|key| self.slot(key)) {
-            slot.end();
-        }
-        let before = self.hand_over.take();
-        let closing = closing || before.as_ref().is_some_and(|over| over.closing);
-        for key in before.into_iter().flat_map(|over| over.keys) {
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
-        if lost {
-            self.give_up(&keys);
-            self.unassign(&keys);
-            return;
-        }
-        self.hand_over = Some(HandOver {
-            keys,
-            phase: Phase::Draining,
-            until: Instant::now() + HAND_OVER_WITHIN,
-            closing,
-        });
-    }
-
-    fn give_up(&self, keys: &[Key]) {
-        for slot in keys.iter().filter_map(|key| self.slot(key)) {
-            slot.give_up();
-        }
-    }
-
-    /// Whether the thread is to end.
-    fn hand_over(&mut self) -> bool {
-        let Some(mut over) = self.hand_over.take() else {
-            return false;
-        };
-        if self.member.assignment_lost() {
-            self.give_up(&over.keys);
-            self.unassign(&over.keys);
-            return over.closing;
-        }
-        let late = Instant::now() >= over.until;
-        let mut slots = over.keys.iter().filter_map(|key| self.slot(key));
-        match over.phase {
-            Phase::Draining => {
-                if late || slots.all(|slot| slot.is_released()) {
-                    if late {
-                        tracing::warn!(
-                            group = self.group,
-                            "a partition is handed over before what was in hand is finished: it is repeated"
-                        );
-                    }
-                    self.give_up(&over.keys);
-                    over.phase = Phase::Committing;
-                    over.until = Instant::now() + LAST_COMMIT_WITHIN;
-                    self.commit_at = Instant::now();
-                }
-            }
-            Phase::Committing => {
-                if late || slots.all(|slot| slot.unstored().is_none()) {
-                    self.unassign(&over.keys);
-                    return over.closing;
-                }
-            }
-        }
-        self.hand_over = Some(over);
-        false
-    }
-
-    /// Gives back what of `keys` was assigned; the group goes on without them.
-    fn unassign(&mut self, keys: &[Key]) {
-        let mut list = TopicPartitionList::with_capacity(keys.len());
-        for (topic, partition) in keys {
-            let partitions = self.tracked.get_mut(topic);
-            if partitions
-                .and_then(|partitions| partitions.remove(partition))
-                .is_some()
-            {
-                list.add_partition(topic, *partition);
-            }
-        }
-        self.shared
-            .with(|state| keys.iter().for_each(|key| drop(state.slots.remove(key))));
-        if let Err(error) = self.member.incremental_unassign(&list) {
-            tracing::warn!(%error, group = self.group, "partitions could not be given back");
-        }
     }
 
     /// Begins the partitions whose place is known.
@@ -486,61 +391,35 @@ impl<'a> Run<'a> {
 
     fn commit_due(&mut self) {
         let now = Instant::now();
-        if let Some(commit) = &self.commit {
-            if now.duration_since(commit.sent_at) < COMMIT_ANSWER_WITHIN {
-                return;
-            }
-            self.commit = None;
-        }
-        if now < self.commit_at {
+        if self.commit.is_some() || now < self.commit_at {
             return;
         }
         let due = |tracked: &Tracked| Some((tracked.slot.clone(), tracked.slot.unstored()?));
-        let offsets: Vec<(Arc<Slot>, i64)> = self.slots().filter_map(due).collect();
-        if offsets.is_empty() {
+        let due: Vec<(Arc<Slot>, i64)> = self.slots().filter_map(due).collect();
+        if due.is_empty() {
             return;
         }
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        let listed = offsets.iter().try_for_each(|(slot, offset)| {
-            list.add_partition_offset(&slot.topic, slot.partition, Offset::Offset(*offset))
-        });
         self.commit_at = now + COMMIT_EVERY;
-        match listed.and_then(|()| self.member.commit(&list, CommitMode::Async)) {
-            Ok(()) => {
-                self.commit = Some(Commit {
-                    offsets,
-                    sent_at: now,
-                })
-            }
-            Err(error) => self.commit_refused(&error),
+        let offsets = due
+            .iter()
+            .map(|(slot, offset)| ((slot.topic.clone(), slot.partition), *offset));
+        // Never waits: none is under way. The thread is there as long as this one.
+        if self.commits.send(offsets.collect()).is_ok() {
+            self.commit = Some(due);
         }
     }
 
-    fn committed(&mut self, result: KafkaResult<()>, refused: &[(Key, KafkaError)]) {
+    fn committed(&mut self, result: KafkaResult<()>) {
         let Some(commit) = self.commit.take() else {
             return;
         };
-        if let Some(error) = result
-            .err()
-            .or_else(|| refused.first().map(|(_, error)| error.clone()))
-        {
-            self.commit_refused(&error);
-            if refused.is_empty() {
-                return;
-            }
-        } else {
-            self.shared.recovered(Part::Commit, |_| true);
+        if let Err(error) = result {
+            return self.commit_refused(&error);
         }
-        let is_refused = |slot: &Slot| {
-            refused
-                .iter()
-                .any(|((topic, partition), _)| *topic == slot.topic && *partition == slot.partition)
-        };
+        self.shared.recovered(Part::Commit, |_| true);
         let mut begun = false;
-        for (slot, offset) in commit.offsets {
-            if !is_refused(&slot) {
-                begun |= slot.stored(offset);
-            }
+        for (slot, offset) in commit {
+            begun |= slot.stored(offset);
         }
         if begun {
             self.shared.with(|state| state.note_due = true);
@@ -558,26 +437,14 @@ impl<'a> Run<'a> {
             self.shared.trouble(Part::Commit, said);
         }
     }
-
-    /// The membership is over: nothing of it counts any more.
-    fn abandon(&mut self) {
-        let keys = self.keys();
-        self.shared.with(|state| state.take(&keys));
-        for key in &keys {
-            if let Some(slot) = self.slot(key) {
-                slot.give_up();
-                slot.end();
-            }
-        }
-        self.tracked.clear();
-        self.shared.with(|state| state.slots.clear());
-    }
 }
 
 fn assign(member: &Member, slot: &Slot, offset: i64) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition_offset(&slot.topic, slot.partition, Offset::Offset(offset))?;
-    member.incremental_assign(&list)
+    member.incremental_assign(&list)?;
+    // A partition that was paused when it was given back stays paused (tried).
+    member.resume(&list)
 }
 
 /// Pauses or resumes a partition; whether that was done.

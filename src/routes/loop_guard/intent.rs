@@ -107,6 +107,11 @@ impl Announced {
     pub fn is_empty(&self) -> bool {
         self.intents.is_empty()
     }
+
+    /// How many records were announced.
+    pub fn len(&self) -> usize {
+        self.intents.len()
+    }
 }
 
 impl Intent {
@@ -155,7 +160,8 @@ impl Intent {
         self
     }
 
-    /// How long the write may take: a Bulk job's lies in a queue before it begins.
+    /// How long the write may take: a Bulk job's lies in a queue before it begins. No event waits for the answer
+    /// of one that may take longer than ten minutes.
     pub fn open_for(mut self, time: Duration) -> Self {
         self.open_until_ms = self.written_at_ms.saturating_add(millis(time));
         self
@@ -196,6 +202,11 @@ impl Intent {
     /// When it has taken effect at the latest.
     pub(super) fn over_ms(&self) -> i64 {
         self.outcome.map_or(self.open_until_ms, |outcome| outcome.at_ms)
+    }
+
+    /// Whether its answer comes long after its effect: nobody waits for the end of a Bulk job.
+    pub(super) fn is_long(&self) -> bool {
+        self.open_until_ms - self.written_at_ms > millis(OPEN_FOR)
     }
 
     fn field(&mut self, name: &str, value: &Value) {

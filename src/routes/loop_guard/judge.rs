@@ -217,7 +217,12 @@ impl Judge {
             .collect();
         let mut whole = Vec::new();
         let mut on_top = Vec::new();
-        for write in book.nameless(telling) {
+        // Null is too common to find a write by.
+        let writes = match telling.is_empty() {
+            true => book.all_nameless(change.entity).collect(),
+            false => book.nameless(telling),
+        };
+        for write in writes {
             let is_candidate = !self.is_seen(write, change.record_id) && could_be(write, change);
             if !is_candidate || !write.sobject.eq_ignore_ascii_case(change.entity) {
                 continue;
@@ -233,7 +238,8 @@ impl Judge {
             let own = whole.first().map(|write| of(write, Verdict::Own));
             return own.or_else(|| on_top.first().map(|write| of(write, Verdict::Foreign)));
         }
-        if self.waits(whole.iter().chain(&on_top).copied(), may_wait) {
+        let candidates: Vec<_> = whole.iter().chain(&on_top).copied().collect();
+        if self.waits(book, change, &candidates, may_wait) {
             return Some(Judged::unexplained(Verdict::Wait));
         }
         // A new record with all the values of one that is being made. An UPDATE tells too little of its record.
@@ -250,20 +256,29 @@ impl Judge {
         let is_candidate =
             |write: &&Intent| !self.is_seen(write, change.record_id) && could_be(write, change);
         let candidates = writes.filter(is_candidate).collect::<Vec<_>>();
-        if self.waits(candidates.into_iter(), may_wait) {
+        if self.waits(book, change, &candidates, may_wait) {
             return Some(Judged::unexplained(Verdict::Wait));
         }
         change.by_name.then(|| Judged::unexplained(Verdict::Own))
     }
 
-    /// Whether the answer to any of these is worth waiting for; once the wait is over, to none of them.
-    fn waits<'b>(&mut self, candidates: impl Iterator<Item = &'b Intent>, may_wait: bool) -> bool {
-        let given_up = &self.given_up;
-        let mut open = candidates.filter(|write| write.outcome.is_none() && !given_up.contains(&write.id));
+    /// Whether the answer to any of these is worth waiting for. Once the wait is over, to none of them, and to none
+    /// that is as old: an answer lost with two hundred writes must not be waited for two hundred times.
+    fn waits(&mut self, book: &Book, change: &Change<'_>, candidates: &[&Intent], may_wait: bool) -> bool {
+        let is_open = |write: &&&Intent| {
+            write.outcome.is_none() && !write.is_long() && !self.given_up.contains(&write.id)
+        };
+        let mut open = candidates.iter().filter(is_open);
         if may_wait {
             return open.next().is_some();
         }
-        let in_vain: Vec<_> = open.map(|write| Arc::clone(&write.id)).collect();
+        let Some(latest_ms) = open.map(|write| write.written_at_ms).max() else {
+            return false;
+        };
+        let in_vain = book
+            .all_nameless(change.entity)
+            .filter(|write| write.outcome.is_none() && write.written_at_ms <= latest_ms)
+            .map(|write| Arc::clone(&write.id));
         self.given_up.extend(in_vain);
         false
     }

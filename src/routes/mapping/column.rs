@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Refusal;
 use super::coerce::{self, Rule};
 use super::moment::{self, Unit};
-use super::record::{ATTRIBUTES, no_such_field};
+use super::record::no_such_field;
 use crate::config::Operation;
 use crate::salesforce::rest::{Describe, Field, FieldType};
 
@@ -85,7 +85,7 @@ impl Column {
             } => {
                 let mut other = Map::new();
                 if let Some(object) = object {
-                    other.insert(ATTRIBUTES.to_owned(), json!({"type": object}));
+                    other.insert("attributes".to_owned(), json!({"type": object}));
                 }
                 other.insert(external_id.clone(), value);
                 body.insert(relationship.clone(), Json::Object(other))
@@ -214,11 +214,12 @@ impl Place {
     }
 }
 
-/// An integer stays one; every other number is a double.
+/// JSON has digits, not doubles: an integer of 64 bits is told as it is, every other number as the double that it is.
 fn number(value: &Json) -> Result<Json, Rule> {
-    let double = coerce::double(value)?;
     match value {
         Json::Number(number) if !number.is_f64() => Ok(value.clone()),
-        _ => Ok(Json::from(double)),
+        _ => coerce::double(value)
+            .map(Json::from)
+            .or_else(|inexact| coerce::integer(value).map(Json::from).map_err(|_| inexact)),
     }
 }

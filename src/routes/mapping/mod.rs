@@ -31,7 +31,7 @@ mod source;
 
 pub use event::EventTarget;
 pub use program::{CompileError, Program};
-pub use record::{ExternalId, RecordTarget, Victim, Write, bulk_columns};
+pub use record::{ExternalId, RecordTarget, Victim, Write};
 pub use refusal::Refusal;
 pub use source::{DecodeError, Decoded, Incoming, Key, Source};
 

@@ -1,7 +1,8 @@
 //! A record as an sObject's record.
 //!
-//! * **Body**: what sObject Collections takes (F§11.2): `attributes.type`, then the fields in the order of the
-//!   configuration, or of the record where fields go by name. Null clears a field, a missing one is not in the body.
+//! * **Body**: what [`RestClient::write`](crate::salesforce::rest::RestClient::write) and Bulk's CSV are made of: what finds
+//!   the record, then the fields in the order of the configuration, or of the record where fields go by name. Null clears a
+//!   field, a missing one is not in the body.
 //! * **Which record**: the field `external_id`, where the route has one; else, for an update or a delete, `Id`.
 //! * A field `Account.External_Id__c` names the other record by an external id of its own; null clears the lookup
 //!   (`AccountId: null`). A lookup that may point to several objects says which: `User:Owner.External_Id__c`.
@@ -11,7 +12,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use super::coerce::{self, Rule};
 use super::column::{Column, Place};
@@ -22,7 +23,6 @@ use crate::config::{OnTombstone, Operation};
 use crate::salesforce::rest::{Describe, Field};
 
 const ID: &str = "Id";
-pub(super) const ATTRIBUTES: &str = "attributes";
 
 /// A value of the external id, or a record id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,7 @@ impl ExternalId {
         if sent.trim().is_empty() {
             return Err("finds the record, and is empty".to_owned());
         }
-        // Salesforce keeps no blanks around a text.
-        let compared = field.folded(sent.trim());
+        let compared = field.folded(&sent);
         Ok(Self { sent, compared })
     }
 
@@ -81,9 +80,9 @@ pub enum Write {
     Record {
         /// Where the route has `external_id`: of an upsert it stands in the body too, of an update it does not.
         external_id: Option<ExternalId>,
-        /// Of an update without `external_id`; it stands in the body too, as `id`.
+        /// Of an update without `external_id`; it stands in the body too, as `Id`.
         record_id: Option<ExternalId>,
-        /// As sObject Collections takes it, `attributes.type` first.
+        /// Without `attributes`.
         body: Map<String, Json>,
     },
     Delete(Victim),
@@ -233,7 +232,6 @@ impl RecordTarget {
             return Ok(Write::Delete(self.victim(found)?));
         }
         let mut body = Map::new();
-        body.insert(ATTRIBUTES.to_owned(), json!({"type": self.object}));
         let (external_id, record_id) = self.find(found, &mut body)?;
         for (index, column) in &self.columns {
             if let Some(value) = self.program.value(*index, record)? {
@@ -267,7 +265,7 @@ impl RecordTarget {
             Finder::None => Ok((None, None)),
             Finder::RecordId => {
                 let id = record_id(found)?;
-                body.insert("id".to_owned(), Json::from(id.as_sent()));
+                body.insert(ID.to_owned(), Json::from(id.as_sent()));
                 Ok((None, Some(id)))
             }
             Finder::ExternalId(field) => {
@@ -336,26 +334,6 @@ impl RecordTarget {
     pub(super) fn ignored(&self) -> Vec<String> {
         self.ignored.names()
     }
-}
-
-/// A body as columns and values, as Bulk's CSV names them (F§11.8): `Id`, `LastName`, `Account.Ext__c`,
-/// `User:Owner.Ext__c`.
-pub fn bulk_columns(body: &Map<String, Json>) -> Vec<(String, &Json)> {
-    let mut columns = Vec::with_capacity(body.len());
-    for (name, value) in body.iter().filter(|(name, _)| *name != ATTRIBUTES) {
-        let Json::Object(other) = value else {
-            let name = if name == "id" { ID } else { name };
-            columns.push((name.to_owned(), value));
-            continue;
-        };
-        let object = other
-            .get(ATTRIBUTES)
-            .and_then(|attributes| attributes.get("type")?.as_str());
-        let prefix = object.map_or_else(String::new, |object| format!("{object}:"));
-        let ids = other.iter().filter(|(external_id, _)| *external_id != ATTRIBUTES);
-        columns.extend(ids.map(|(external_id, value)| (format!("{prefix}{name}.{external_id}"), value)));
-    }
-    columns
 }
 
 /// What the user may not do to any record of the object. An upsert may be either; Salesforce says it record by record.

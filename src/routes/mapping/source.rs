@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Map, Value as Json};
 
@@ -28,7 +29,7 @@ pub struct Incoming<'a> {
     pub key: Option<&'a [u8]>,
     /// None: a tombstone.
     pub value: Option<&'a [u8]>,
-    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    pub headers: &'a [(String, Option<Bytes>)],
 }
 
 /// A record's key, or the part of it that `key_field` names.
@@ -115,8 +116,8 @@ impl Source {
             (Some(bytes), Format::Avro) => Some(self.avro("value", bytes).await?),
         };
         let headers = record.headers.iter().filter_map(|(name, value)| {
-            let text = std::str::from_utf8((*value)?).ok()?;
-            Some(((*name).to_owned(), Json::from(text)))
+            let text = std::str::from_utf8(value.as_deref()?).ok()?;
+            Some((name.clone(), Json::from(text)))
         });
         Ok(Decoded {
             topic: record.topic.to_owned(),

@@ -11,14 +11,17 @@ use tokio::time::Instant;
 use super::intake::{Dead, Intake, Into};
 use super::{Memory, RunEnd, ToKafkaRoute, until_done};
 use crate::error::chain;
+use crate::kafka::Changes;
 use crate::routes::loop_guard::{ObjectFields, RouteGuard, Verdicts};
+use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::auth::Session;
 use crate::salesforce::event::{ChangeEventHeader, DecodedEvent, EventSchema, write_json};
 use crate::salesforce::pubsub::ReceivedEvent;
 
-/// How long an event waits for the answer to a write that could be it. A request is answered within a second or
-/// two; one whose answer is lost is not waited for again.
-const WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long an event waits for the answer to a write that could be it. An answer comes seconds after the effect; one
+/// that was lost with its process comes when another instance has taken the route over (ten seconds) and written
+/// again. What was waited for in vain is not waited for again.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 /// From here on a wait is shown.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 /// A question to Kafka that a batch may wait for: it is answered in a few milliseconds.
@@ -120,7 +123,7 @@ async fn prepare(
     header: &ChangeEventHeader,
     route: &ToKafkaRoute,
     is_first: bool,
-    stop: &mut crate::runtime::shutdown::StopSignal,
+    stop: &mut StopSignal,
 ) -> Result<bool, RunEnd> {
     if !guard.is_caught_up() {
         if is_first {
@@ -162,7 +165,7 @@ async fn wait(
     guard: &mut RouteGuard,
     asked: &Asked<'_>,
     route: &ToKafkaRoute,
-    stop: &mut crate::runtime::shutdown::StopSignal,
+    stop: &mut StopSignal,
 ) -> Result<Verdicts, RunEnd> {
     let Asked { header, body, ids } = asked;
     let began = Instant::now();
@@ -198,7 +201,7 @@ async fn wait(
     }
 }
 
-async fn changed(changes: &mut Option<crate::kafka::Changes>) {
+async fn changed(changes: &mut Option<Changes>) {
     match changes {
         Some(changes) => changes.next().await,
         None => std::future::pending().await,

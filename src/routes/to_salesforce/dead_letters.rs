@@ -71,7 +71,11 @@ impl DeadLetters {
         .await
     }
 
-    async fn write(&self, mut records: Vec<Record>) -> Result<(), Failure> {
+    /// Stores records of the bridge's own.
+    ///
+    /// # Errors
+    /// When Kafka does not take them all.
+    pub(super) async fn write(&self, mut records: Vec<Record>) -> Result<(), Failure> {
         let Some(last) = records.pop() else { return Ok(()) };
         let mut slot = self.producer.lock().await;
         let mut producer = match slot.take() {

@@ -14,7 +14,9 @@
 
 mod account;
 mod board;
+mod bulk;
 mod dead_letters;
+mod guard;
 mod outcome;
 mod publish;
 mod records;
@@ -31,7 +33,7 @@ use super::dead_letter::PoisonCounter;
 use super::route::{RouteEnd, Shared};
 use super::state::RouteStatus;
 use super::waits::{self, Interrupted, Pauses};
-use crate::config::{DeadLetterConfig, RouteConfig, ToSalesforceConfig};
+use crate::config::{Config, DeadLetterConfig, Flow, RouteConfig, ToSalesforceConfig};
 use crate::error::{Failure, chain};
 use crate::runtime::shutdown::StopSignal;
 
@@ -48,6 +50,8 @@ pub struct ToSalesforceRoute {
     pub except: Vec<String>,
     /// `salesforce.api_reserve`, percent.
     pub api_reserve_percent: f64,
+    /// `salesforce.bulk_threshold`, records of a partition's backlog.
+    pub bulk_threshold: u64,
 }
 
 /// How a run ended.
@@ -75,6 +79,26 @@ impl From<Failure> for RunEnd {
 }
 
 impl ToSalesforceRoute {
+    /// One route of this configuration.
+    pub fn new(
+        all: &Config,
+        config: RouteConfig,
+        flow: ToSalesforceConfig,
+        status: Arc<RouteStatus>,
+        shared: Shared,
+    ) -> Self {
+        Self {
+            instance: all.bridge.instance.clone(),
+            except: written_topics(all),
+            api_reserve_percent: all.salesforce.api_reserve_percent,
+            bulk_threshold: all.salesforce.bulk_threshold,
+            config,
+            flow,
+            status,
+            shared,
+        }
+    }
+
     /// Runs the route until it is stopped or halts.
     pub async fn run(self, mut stop: StopSignal) -> RouteEnd {
         let route = Arc::new(self);
@@ -126,4 +150,19 @@ impl ToSalesforceRoute {
         );
         RouteEnd::Halted
     }
+}
+
+/// What this configuration writes to Kafka: a source's `^regex` never matches it.
+fn written_topics(config: &Config) -> Vec<String> {
+    let outputs = config.routes.iter().flat_map(|route| {
+        let to = match &route.flow {
+            Flow::ToKafka(flow) => flow.to.as_slice(),
+            Flow::ToSalesforce(_) => &[],
+        };
+        let topics = to
+            .iter()
+            .map(|output| output.topic.replace("{route}", &route.name));
+        topics.chain([route.dead_letter.topic.clone()])
+    });
+    outputs.collect()
 }

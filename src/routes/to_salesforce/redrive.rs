@@ -122,7 +122,7 @@ async fn mark(book: &LetterBook, marker: &mut Marker, tally: &Tally) -> Result<(
 fn described(send: &Outgoing) -> String {
     match send {
         Outgoing::Event(event) => format!("an event of {} bytes, id {}", event.payload.len(), event.id),
-        Outgoing::Record(body) => format!("a record: {}", body.get()),
+        Outgoing::Record { body, .. } => format!("a record: {}", body.get()),
         Outgoing::Delete(Victim::ExternalId(id) | Victim::RecordId(id)) => {
             format!("the deletion of {}", id.as_sent())
         }

@@ -67,16 +67,17 @@ impl ToSalesforceRoute {
     ) -> Result<Parts, RunEnd> {
         let (flow, shared) = (&route.flow, &route.shared);
         let program = Program::compile(&route.config.name, flow.filter.as_deref(), &flow.fields);
-        let program = program.map_err(|errors| {
-            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Failure::new(ErrorKind::Denied, all.join("; "))
+        // One at a time is enough for a person.
+        let program = program.map_err(|errors| match errors.into_iter().next() {
+            Some(first) => Failure::from(first),
+            None => Failure::new(ErrorKind::Unknown, "the route's expressions cannot be used"),
         })?;
         let program = Arc::new(program);
         let source = Source::new(&flow.from, shared.registry.clone())?;
         route
             .status
             .starting("asking Salesforce what the route writes to");
-        let load = || Target::load(flow, &program, shared);
+        let load = || Target::load(&route.config.name, flow, &program, shared);
         let target = waits::until_done(&route.status, stop.stopped(), load).await?;
         Ok(Parts::new(route, source, Arc::clone(&program), target, poison))
     }

@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::window::{Kind, Rules};
-use crate::config::{Operation, SalesforceTarget, ToSalesforceConfig};
-use crate::error::{ErrorKind, Failure};
+use crate::config::{Operation, SalesforceTarget, ToSalesforceConfig, Via};
+use crate::error::Failure;
 use crate::kafka::ConsumedRecord;
 use crate::routes::dead_letter;
 use crate::routes::mapping::{
@@ -17,7 +17,7 @@ use crate::routes::mapping::{
 };
 use crate::routes::route::Shared;
 use crate::salesforce::pubsub::{EVENT_BYTES_MAX, OutgoingEvent, PUBLISH_BYTES_MAX, PUBLISH_EVENTS_MAX};
-use crate::salesforce::rest::{WRITE_RECORDS_MAX, WriteTarget};
+use crate::salesforce::rest::{WRITE_RECORDS_MAX, WriteTarget, fits_bulk};
 
 /// A request's records together. Far below what REST takes (50 MB), far above two hundred usual records: a request
 /// is to be answered within seconds.
@@ -34,7 +34,11 @@ const EVENT_IDS: Uuid = Uuid::from_u128(0x5b1c_2a0e_7d0b_4f43_9c55_3f0d_6e1a_88b
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Event(OutgoingEvent),
-    Record(Box<RawValue>),
+    Record {
+        /// Without an id where an update names the record by an external id: that is looked up.
+        body: Box<RawValue>,
+        external_id: Option<ExternalId>,
+    },
     Delete(Victim),
 }
 
@@ -55,7 +59,11 @@ pub(super) enum Target {
         event: EventTarget,
         cluster_id: Arc<str>,
     },
-    Object(RecordTarget),
+    Object {
+        record: RecordTarget,
+        /// Whether a backlog may go through Bulk.
+        may_bulk: bool,
+    },
 }
 
 impl Target {
@@ -64,18 +72,19 @@ impl Target {
     /// # Errors
     /// `Denied` where it does not exist or may not be written; naming the fields of the mapping that it does not have.
     pub(super) async fn load(
+        route: &str,
         flow: &ToSalesforceConfig,
         program: &Arc<Program>,
         shared: &Shared,
     ) -> Result<Self, Failure> {
         match &flow.to {
-            SalesforceTarget::Event { topic } => Self::load_event(topic, program, shared).await,
+            SalesforceTarget::Event { topic } => Self::load_event(route, topic, program, shared).await,
             SalesforceTarget::Object {
                 sobject,
                 operation,
                 external_id,
                 on_tombstone,
-                ..
+                via,
             } => {
                 let describe = shared.salesforce.rest.describe(sobject).await?;
                 let target = RecordTarget::new(
@@ -85,19 +94,28 @@ impl Target {
                     external_id.as_deref(),
                     *on_tombstone,
                 );
-                target.map(Self::Object).map_err(|wrong| misfit(sobject, &wrong))
+                let may_bulk = *via != Via::Collections;
+                target
+                    .map(|record| Self::Object { record, may_bulk })
+                    .map_err(|wrong| Refusal::halt(route, &wrong))
             }
         }
     }
 
-    async fn load_event(topic: &str, program: &Arc<Program>, shared: &Shared) -> Result<Self, Failure> {
+    async fn load_event(
+        route: &str,
+        topic: &str,
+        program: &Arc<Program>,
+        shared: &Shared,
+    ) -> Result<Self, Failure> {
         let salesforce = &shared.salesforce;
         let info = salesforce.pubsub.get_publishable_topic(topic).await?;
         let schema = salesforce.schemas.get(&info.schema_id).await?;
         let session = salesforce.tokens.session().await?;
         let user = session.user_id.as_deref().unwrap_or(NOBODY);
         let event =
-            EventTarget::new(Arc::clone(program), &schema, user).map_err(|wrong| misfit(topic, &wrong))?;
+            EventTarget::new(Arc::clone(program), &schema, user)
+                .map_err(|wrong| Refusal::halt(route, &wrong))?;
         Ok(Self::Event {
             schema_id: info.schema_id.into(),
             event,
@@ -139,7 +157,7 @@ impl Target {
                     send: Outgoing::Event(event),
                 }))
             }
-            Self::Object(target) => Ok(match target.write(decoded)? {
+            Self::Object { record, may_bulk } => Ok(match record.write(decoded)? {
                 Write::Ignore => None,
                 Write::Delete(victim) => Some(Entry {
                     kind: Kind::Delete,
@@ -156,12 +174,17 @@ impl Target {
                     body,
                 } => {
                     let key = external_id.as_ref().map(by_external_id);
-                    let body = text(body)?;
+                    let kind = if *may_bulk && !fits_bulk(&body) {
+                        Kind::WriteApart
+                    } else {
+                        Kind::Write
+                    };
+                    let body = text(&body)?;
                     Some(Entry {
-                        kind: Kind::Write,
+                        kind,
                         key: key.or_else(|| record_id.as_ref().map(by_record_id)),
                         bytes: body.get().len(),
-                        send: Outgoing::Record(body),
+                        send: Outgoing::Record { body, external_id },
                     })
                 }
             }),
@@ -177,10 +200,8 @@ fn by_record_id(id: &ExternalId) -> String {
     format!("i{}", id.compare_key())
 }
 
-/// The client puts `attributes` in front by itself.
-fn text(mut body: Map<String, Json>) -> Result<Box<RawValue>, Refusal> {
-    body.remove("attributes");
-    serde_json::value::to_raw_value(&body).map_err(|_| Refusal::of_record("the record is no JSON"))
+fn text(body: &Map<String, Json>) -> Result<Box<RawValue>, Refusal> {
+    serde_json::value::to_raw_value(body).map_err(|_| Refusal::of_record("the record is no JSON"))
 }
 
 /// The same for the same record, whoever publishes it and however often; at most 36 characters.
@@ -194,14 +215,6 @@ fn event_id(cluster_id: &str, record: &ConsumedRecord) -> String {
         source.timestamp_ms.unwrap_or(-1)
     );
     Uuid::new_v5(&EVENT_IDS, place.as_bytes()).to_string()
-}
-
-fn misfit(object: &str, wrong: &[Refusal]) -> Failure {
-    let all: Vec<&str> = wrong.iter().map(|refusal| refusal.public.as_str()).collect();
-    let message = format!("the mapping does not fit {object}: {}", all.join("; "));
-    Failure::new(ErrorKind::Denied, message).remedy(
-        "correct the route's `fields`, or give the integration user edit access to these fields, then restart the route",
-    )
 }
 
 /// What one request holds.

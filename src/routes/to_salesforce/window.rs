@@ -14,6 +14,8 @@ use tokio::time::Instant;
 pub(super) enum Kind {
     Publish,
     Write,
+    /// That no Bulk job can hold as it is.
+    WriteApart,
     Delete,
 }
 
@@ -30,7 +32,7 @@ pub(super) struct Rules {
 pub(super) struct Item<T> {
     pub(super) content: T,
     offset: i64,
-    kind: Kind,
+    pub(super) kind: Kind,
     /// What two versions of one record have in common. None: nothing else is the same record.
     key: Option<String>,
     bytes: usize,
@@ -84,6 +86,10 @@ impl<T> Window<T> {
             open: 0,
             in_doubt: Vec::new(),
         }
+    }
+
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
     }
 
     /// A record to send.

@@ -22,7 +22,7 @@ use crate::routes::redrive::Outcome;
 use crate::routes::waits::{self, Interrupted, Pauses};
 use crate::runtime::clock;
 use crate::runtime::shutdown::StopSignal;
-use crate::salesforce::rest::ApiBudget;
+use crate::salesforce::rest::{ApiBudget, WRITE_RECORDS_MAX};
 
 /// What all workers of a run share.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub(super) struct Worker {
     pub(super) parts: Arc<Parts>,
     pub(super) place: Place,
     pub(super) stream: Records,
-    stop: StopSignal,
+    pub(super) stop: StopSignal,
     pub(super) window: Window<Work>,
     /// Of the target that the window's records were made for.
     target: Arc<Target>,
@@ -107,6 +107,10 @@ pub(super) struct Worker {
     pub(super) pauses: Pauses,
     pub(super) budget: ApiBudget,
     committed: Option<i64>,
+    /// What is there goes through Bulk, as far as it can.
+    pub(super) is_bulk: bool,
+    /// Bulk did not come to some of the window's records: they go through Collections.
+    pub(super) is_bulk_spent: bool,
 }
 
 impl Worker {
@@ -122,6 +126,8 @@ impl Worker {
             is_target_fresh: false,
             pauses: Pauses::new(),
             committed: None,
+            is_bulk: false,
+            is_bulk_spent: false,
         }
     }
 
@@ -138,10 +144,12 @@ impl Worker {
 
     async fn work(&mut self) -> Result<(), End> {
         self.report_loss().await?;
+        self.settle_noted_job().await?;
         loop {
             if self.is_over() {
                 return Ok(());
             }
+            self.choose_way().await?;
             self.fill().await?;
             self.commit();
             match self.window.next(Instant::now()) {
@@ -158,6 +166,7 @@ impl Worker {
                 }
                 Next::Wait(until) => self.pause_until(until).await,
                 Next::Empty => {
+                    self.is_bulk_spent = false;
                     self.parts.board.is_quiet(&self.place);
                     tokio::select! {
                         record = self.stream.next() => match record {
@@ -177,7 +186,7 @@ impl Worker {
     }
 
     /// Resolves when the worker is to stop.
-    fn over(&self) -> impl Future<Output = ()> + use<'_> {
+    pub(super) fn over(&self) -> impl Future<Output = ()> + use<'_> {
         let mut stop = self.stop.clone();
         async move {
             tokio::select! {
@@ -250,7 +259,7 @@ impl Worker {
 
     /// Decodes, filters and maps records, and puts them into the window. What can never be sent is stored as a dead
     /// letter before this returns.
-    async fn enter(&mut self, records: Vec<ConsumedRecord>) -> Result<(), End> {
+    pub(super) async fn enter(&mut self, records: Vec<ConsumedRecord>) -> Result<(), End> {
         let mut dead = Vec::new();
         self.received(&records);
         for record in records {
@@ -282,11 +291,6 @@ impl Worker {
 
     /// What goes out for a record: nothing where the filter or the mapping says so.
     pub(super) async fn entry(&self, record: &ConsumedRecord) -> Result<Result<Option<Entry>, Refusal>, End> {
-        let headers: Vec<(&str, Option<&[u8]>)> = record
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_deref()))
-            .collect();
         // A dead letter is mapped as the record that it was.
         let place = dead_letter::Source::of(record);
         let incoming = Incoming {
@@ -296,7 +300,7 @@ impl Worker {
             timestamp_ms: place.timestamp_ms,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
-            headers: &headers,
+            headers: &record.headers,
         };
         let source = &self.parts.source;
         let decode = || async {
@@ -349,11 +353,14 @@ impl Worker {
         let kind = places
             .first()
             .and_then(|place| self.window.item(*place))
-            .map(|item| item.content.kind());
+            .map(|item| item.kind);
+        // A job's rules let more go than a request takes.
+        let request = places.get(..WRITE_RECORDS_MAX).unwrap_or(places);
         match kind {
             Some(Kind::Publish) => self.publish(places).await,
-            Some(Kind::Write) => self.write(places).await,
-            Some(Kind::Delete) => self.delete(places).await,
+            Some(kind) if self.goes_by_bulk(kind, places) => self.write_by_bulk(places).await,
+            Some(Kind::Write | Kind::WriteApart) => self.write(request).await,
+            Some(Kind::Delete) => self.delete(request).await,
             None => Ok(()),
         }
     }
@@ -365,7 +372,7 @@ impl Worker {
         let stale = Arc::clone(&self.target);
         let current = parts.target();
         if Arc::ptr_eq(&current, &stale) {
-            let load = || Target::load(&route.flow, &parts.program, &route.shared);
+            let load = || Target::load(&route.config.name, &route.flow, &parts.program, &route.shared);
             let loaded = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
             *parts.target.lock() = Arc::clone(&loaded);
             self.target = loaded;
@@ -426,16 +433,6 @@ impl Worker {
                 .fetch_add(1, Ordering::Relaxed);
         }
         self.show_lag(self.stream.lag());
-    }
-}
-
-impl Work {
-    const fn kind(&self) -> Kind {
-        match self.send {
-            Outgoing::Event(_) => Kind::Publish,
-            Outgoing::Record(_) => Kind::Write,
-            Outgoing::Delete(_) => Kind::Delete,
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json};
 use tokio::time::Instant;
 
 use super::outcome::{self, Outcome};
@@ -19,24 +20,90 @@ use crate::salesforce::rest::{BudgetAction, RowRefusal, RowVerdict, WriteError, 
 /// of CPU; twice that is waited for before a later version of the same record goes.
 const IN_DOUBT_FOR: Duration = Duration::from_secs(20);
 
+/// The body with the record's id; the one from an earlier try is replaced.
+fn with_id(body: &RawValue, id: &str) -> Option<Box<RawValue>> {
+    let mut map: Map<String, Json> = serde_json::from_str(body.get()).ok()?;
+    map.insert("Id".to_owned(), Json::from(id));
+    serde_json::value::to_raw_value(&map).ok()
+}
+
 impl Worker {
     pub(super) async fn write(&mut self, places: &[usize]) -> Result<(), End> {
         if !self.has_budget().await? {
             return Ok(());
         }
+        let parts = Arc::clone(&self.parts);
+        let target = target::write_target(&parts.route.flow);
+        let named = match (target.operation, &target.external_id) {
+            (Operation::Update, Some(field)) => Some(self.name_by_id(places, &target.sobject, field).await?),
+            _ => None,
+        };
+        let places = named.as_deref().unwrap_or(places);
         let records: Vec<Box<RawValue>> = places
             .iter()
             .filter_map(|place| match &self.window.item(*place)?.content.send {
-                Outgoing::Record(body) => Some(body.clone()),
+                Outgoing::Record { body, .. } => Some(body.clone()),
                 _ => None,
             })
             .collect();
-        let parts = Arc::clone(&self.parts);
-        let target = target::write_target(&parts.route.flow);
-        match parts.route.shared.salesforce.rest.write(&target, &records).await {
+        let announced = self.announce_writes(places).await?;
+        let answer = parts.route.shared.salesforce.rest.write(&target, &records).await;
+        self.settle_announced(announced, &answer).await;
+        match answer {
             Ok(verdicts) => self.settle(places, verdicts, target.operation).await,
             Err(error) => self.failed(places, error).await,
         }
+    }
+
+    /// Puts the ids into records that an update names by an external id: those that may go. One that names no record,
+    /// or several, is a dead letter.
+    async fn name_by_id(&mut self, places: &[usize], sobject: &str, field: &str) -> Result<Vec<usize>, End> {
+        let mut values = Vec::new();
+        for place in places {
+            if let Some(Outgoing::Record {
+                external_id: Some(id), ..
+            }) = self.window.item(*place).map(|item| &item.content.send)
+            {
+                values.push(id.as_sent().to_owned());
+            }
+        }
+        let rest = self.parts.route.shared.salesforce.rest.clone();
+        let found = match rest.ids_by_external_id(sobject, field, &values).await {
+            Ok(found) => found,
+            Err(failure) => {
+                self.wait_after(failure).await?;
+                return Ok(Vec::new());
+            }
+        };
+        let (mut named, mut dead) = (Vec::new(), Vec::new());
+        for place in places {
+            let Some(item) = self.window.item(*place) else { continue };
+            let Outgoing::Record {
+                body,
+                external_id: Some(id),
+            } = &mut item.content.send
+            else {
+                continue;
+            };
+            let why = match found.get(id.compare_key()).map(Vec::as_slice) {
+                Some([id]) => match with_id(body, id) {
+                    Some(whole) => {
+                        *body = whole;
+                        named.push(*place);
+                        continue;
+                    }
+                    None => "the record is no JSON object",
+                },
+                None | Some([]) => "no record has this value: an update changes what is there",
+                Some(_) => "several records have this value: none is changed",
+            };
+            if let Some(item) = self.window.finish(*place) {
+                let reason = format!("{sobject}: field {field}: {why}");
+                dead.push((item.content.record, poison(reason, item.tries + 1)));
+            }
+        }
+        self.bury(&dead).await?;
+        Ok(named)
     }
 
     /// Deletes by id; where records are named by an external id, their ids are looked up first. What is not there is
@@ -102,7 +169,10 @@ impl Worker {
             }
         }
         self.bury(&dead).await?;
-        match rest.delete(sobject, &ids).await {
+        let announced = self.announce_deletes(sobject, &ids).await?;
+        let answer = rest.delete(sobject, &ids).await;
+        self.settle_announced(announced, &answer).await;
+        match answer {
             Ok(verdicts) => self.settle(&going, verdicts, Operation::Delete).await,
             Err(error) => self.failed(&going, error).await,
         }
@@ -116,7 +186,7 @@ impl Worker {
     }
 
     /// Whether the org's daily requests allow one more; if not, a pause has passed.
-    async fn has_budget(&mut self) -> Result<bool, End> {
+    pub(super) async fn has_budget(&mut self) -> Result<bool, End> {
         let rest = self.parts.route.shared.salesforce.rest.clone();
         match self.budget.check(rest.usage()) {
             BudgetAction::Go => Ok(true),
@@ -136,7 +206,7 @@ impl Worker {
         }
     }
 
-    async fn settle(
+    pub(super) async fn settle(
         &mut self,
         places: &[usize],
         verdicts: Vec<RowVerdict>,

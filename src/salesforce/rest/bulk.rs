@@ -25,7 +25,7 @@ use crate::salesforce::http::Answer;
 use super::bulk_csv::{BulkResult, BulkRows};
 use super::call::{Call, CallError, garbled};
 use super::collections::WriteTarget;
-use super::refusal::Deed;
+use super::refusal::{Deed, is_word};
 use super::{RestClient, soql};
 
 /// An upload, as the API takes it: 150 MB of a job after it is encoded.
@@ -95,6 +95,15 @@ pub struct BulkJob {
     pub error_message: Option<String>,
 }
 
+impl BulkJob {
+    /// Salesforce's word for why the whole job failed, safe to show: `InvalidBatch`, `TooManyLockFailure`, or
+    /// `ExceededQuota` where the day's batches are used up.
+    pub fn failure_code(&self) -> Option<&str> {
+        let (code, _) = self.error_message.as_deref()?.split_once(':')?;
+        Some(code.trim()).filter(|code| is_word(code))
+    }
+}
+
 impl std::fmt::Debug for BulkJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BulkJob")
@@ -102,6 +111,7 @@ impl std::fmt::Debug for BulkJob {
             .field("state", &self.state)
             .field("processed", &self.processed)
             .field("failed", &self.failed)
+            .field("failure_code", &self.failure_code())
             .finish_non_exhaustive()
     }
 }
@@ -222,7 +232,7 @@ impl RestClient {
         BulkRows::read(answer.body, result, key).map_err(|error| garbled(&about(id)).caused_by(error))
     }
 
-    /// Deletes a job that is final, or aborted, or has not begun, with its rows and results. One that is gone is no error.
+    /// Deletes a job that is final, or waits to be processed, with its rows and results. One that is gone is no error.
     ///
     /// # Errors
     /// When Salesforce does not answer, or refuses.
@@ -438,5 +448,23 @@ mod tests {
             assert_eq!(JobState::parse(state.name()), Some(state));
         }
         assert_eq!(JobState::parse("Closed"), None);
+    }
+
+    #[test]
+    fn of_a_jobs_own_failure_the_code_alone_is_shown() {
+        let job = |message: &str| BulkJob {
+            id: ID.to_owned(),
+            state: JobState::Failed,
+            processed: 0,
+            failed: 0,
+            error_message: Some(message.to_owned()),
+        };
+        let quota = job("ExceededQuota : ApiBatchItems Limit exceeded.");
+        assert_eq!(quota.failure_code(), Some("ExceededQuota"));
+        let field = job("InvalidBatch : Field name not found : Secret");
+        assert!(!format!("{field:?}").contains("Secret"));
+        for none in ["a secret : text", "", "text"] {
+            assert_eq!(job(none).failure_code(), None);
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! In this CSV an empty cell means untouched and `#N/A` null (Bulk API 2.0, "Prepare CSV files"), so a record keeps
 //! its meaning: a field that is missing is an empty cell; null, and a text that is empty, are `#N/A`. A text that is
-//! literally `#N/A` cannot be said: [`fits_bulk`].
+//! literally `#N/A` cannot be said: [`fits_bulk`]. A record's own `attributes` are left out, for a job is of one
+//! object, and `id` is the column `Id`.
 
 use std::collections::HashMap;
 
@@ -17,6 +18,7 @@ const HEADER_CHARACTERS_MAX: usize = 32_000;
 const FIELD_CHARACTERS_MAX: usize = 131_072;
 const RECORD_CHARACTERS_MAX: usize = 400_000;
 
+const ATTRIBUTES: &str = "attributes";
 const ID: &str = "sf__Id";
 const CREATED: &str = "sf__Created";
 const ERROR: &str = "sf__Error";
@@ -36,7 +38,7 @@ pub enum Unfit {
 /// what is longer than Bulk takes.
 pub fn fits_bulk(record: &Map<String, Json>) -> bool {
     let mut characters = 0;
-    let fits = record.iter().all(|(name, value)| match cell(name, value) {
+    let fits = fields(record).all(|(name, value)| match cell(name, value) {
         Some((_, text)) => {
             let own = text.chars().count();
             characters += own + 1;
@@ -49,8 +51,15 @@ pub fn fits_bulk(record: &Map<String, Json>) -> bool {
 
 /// The record's value in a column as its row has it, and as the results give it back: what the two are matched by.
 pub fn bulk_key(record: &Map<String, Json>, column: &str) -> Option<String> {
-    let (_, text) = cell(column, record.get(column)?)?;
+    let (_, value) = fields(record).find(|(name, _)| *name == column)?;
+    let (_, text) = cell(column, value)?;
     (text != NOTHING).then_some(text)
+}
+
+/// What the record says of its fields.
+fn fields(record: &Map<String, Json>) -> impl Iterator<Item = (&str, &Json)> {
+    let all = record.iter().filter(|(name, _)| *name != ATTRIBUTES);
+    all.map(|(name, value)| (if name == "id" { "Id" } else { name.as_str() }, value))
 }
 
 /// The records as one CSV: a header line with every field that any of them has, a line a record.
@@ -61,7 +70,7 @@ pub fn bulk_csv(records: &[Map<String, Json>]) -> Result<Vec<u8>, Unfit> {
     let mut columns: Vec<String> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for record in records {
-        for (name, value) in record {
+        for (name, value) in fields(record) {
             let (column, _) = cell(name, value).ok_or(Unfit::Record)?;
             places.entry(column).or_insert_with_key(|column| {
                 columns.push(column.clone());
@@ -81,7 +90,7 @@ pub fn bulk_csv(records: &[Map<String, Json>]) -> Result<Vec<u8>, Unfit> {
     line(&mut writer, &columns)?;
     for record in records {
         let mut cells = vec![String::new(); columns.len()];
-        for (name, value) in record {
+        for (name, value) in fields(record) {
             let (column, text) = cell(name, value).ok_or(Unfit::Record)?;
             if let Some(place) = places.get(&column).and_then(|place| cells.get_mut(*place)) {
                 *place = text;
@@ -108,11 +117,11 @@ fn cell(name: &str, value: &Json) -> Option<(String, String)> {
 /// `{"Account": {"Ext__c": "a"}}` is the column `Account.Ext__c`, `{"Owner": {"attributes": {"type": "User"}, …}}`
 /// of a polymorphic relationship is `User:Owner.Ext__c`.
 fn relationship(name: &str, parts: &Map<String, Json>) -> Option<(String, String)> {
-    let object = match parts.get("attributes") {
+    let object = match parts.get(ATTRIBUTES) {
         Some(attributes) => Some(attributes.get("type")?.as_str()?),
         None => None,
     };
-    let mut keys = parts.iter().filter(|(part, _)| *part != "attributes");
+    let mut keys = parts.iter().filter(|(part, _)| *part != ATTRIBUTES);
     let ((field, value), None) = (keys.next()?, keys.next()) else {
         return None;
     };
@@ -303,6 +312,14 @@ mod tests {
             json!({"Ext__c": "b", "Owner": {"attributes": {"type": "User"}, "Key__c": 7}}),
         ]);
         assert_eq!(csv, "Ext__c,Account.Ext__c,User:Owner.Key__c\na,p,\nb,,7\n");
+    }
+
+    #[test]
+    fn a_record_for_collections_is_one_for_bulk() {
+        let record = json!({"attributes": {"type": "Account"}, "id": "001A", "Name": "A"});
+        assert!(fits_bulk(&map(&record)));
+        assert_eq!(bulk_key(&map(&record), "Id").as_deref(), Some("001A"));
+        assert_eq!(csv_of(&[record]), "Id,Name\n001A,A\n");
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) fn router() -> Router<Arc<Control>> {
         ("successfulResults", Results::Successful),
         ("failedResults", Results::Failed),
         ("unprocessedrecords", Results::Unprocessed),
+        // The documents' is the name above; PyPI's simple-salesforce asks so.
+        ("unprocessedRecords", Results::Unprocessed),
     ] {
         let answer = move |state, path| results(state, path, which);
         router = router

@@ -43,6 +43,8 @@ pub(super) fn router(control: Arc<Control>) -> Router<Arc<Control>> {
         .route("/limits", get(limits))
         .route("/sobjects", get(sobjects::all))
         .route("/sobjects/{object}", get(sobjects::about).post(sobjects::create))
+        // With a slash at the end: clients that others wrote ask so.
+        .route("/sobjects/{object}/", get(sobjects::about).post(sobjects::create))
         .route("/sobjects/{object}/describe", get(describe))
         .route("/sobjects/{object}/describe/", get(describe))
         .route(
@@ -69,7 +71,6 @@ pub(super) fn router(control: Arc<Control>) -> Router<Arc<Control>> {
         )
         .merge(bulk::router())
         .route("/query", get(query))
-        // Clients that others wrote ask so.
         .route("/query/", get(query))
         .route("/query/{locator}", get(more))
         .fallback(async || RestRefusal::not_found())

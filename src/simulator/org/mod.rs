@@ -10,6 +10,7 @@ pub(super) mod diff;
 pub(super) mod encode;
 pub(super) mod fields;
 pub(super) mod jobs;
+mod keys;
 pub(super) mod late;
 pub(super) mod prepared;
 pub(super) mod records;
@@ -223,28 +224,13 @@ impl Org {
         Ok(self.bus.append(&topic, events))
     }
 
-    /// Puts complete changes of one object on the bus, now or a while later, and touches no record.
-    fn tell(&self, changes: &[Change], later: Duration) -> Result<(), String> {
-        let Some(first) = changes.first() else {
-            return Ok(());
-        };
-        let topic = self.existing(&first.topic())?;
-        let schema = schema_of(&topic)?;
-        let events = changes.iter().map(|change| {
-            Ok(NewEvent {
-                id: change.event_id.clone().unwrap_or_else(ids::rpc_id),
-                schema_id: schema.id.clone(),
-                payload: change::payload(change, &schema)?.into(),
-                ..NewEvent::default()
-            })
-        });
-        let events = events.collect::<Result<Vec<_>, String>>()?;
+    /// Puts events of one topic on the bus, now or a while later.
+    fn tell(&self, topic: &Arc<Topic>, events: Vec<NewEvent>, later: Duration) {
         if later.is_zero() && self.late.is_empty() {
-            self.bus.append(&topic, events);
+            self.bus.append(topic, events);
         } else {
-            self.late.push(Instant::now() + later, topic, events);
+            self.late.push(Instant::now() + later, topic.clone(), events);
         }
-        Ok(())
     }
 
     /// Writes to a record as an update does, and makes no event of it.

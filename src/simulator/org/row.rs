@@ -232,3 +232,28 @@ fn foreign_key(
     let value = values::stored(column, value)?;
     Ok((column.name.clone(), value, column.rules.case_sensitive))
 }
+
+/// Whether a record has all that its object requires once the row is written.
+pub(super) fn check_required(row: &Prepared, is_new: bool) -> Result<(), RecordError> {
+    let object = &row.object;
+    let required = object.columns().iter().filter(|column| column.rules.required);
+    let lacks = |place: &Place| {
+        // A person account's name is in parts.
+        let mut given = row.values.iter().filter(|given| match &place.part {
+            None => given.place.field == place.field,
+            Some(_) => given.place == *place,
+        });
+        let has_value = given.clone().any(|given| !given.value.is_null());
+        !has_value && (is_new || given.next().is_some())
+    };
+    let lacking = required.filter(|column| Place::of(column).is_some_and(|place| lacks(&place)));
+    let lacking: Vec<_> = lacking.map(|column| column.name.clone()).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Required fields are missing: [{}]", lacking.join(", "));
+    Err(RecordError {
+        fields: lacking,
+        ..RecordError::new("REQUIRED_FIELD_MISSING", &message)
+    })
+}

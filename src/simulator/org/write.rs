@@ -11,12 +11,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::simulator::ids;
 use crate::simulator::writes::{RecordError, RecordFault, Trigger, WriteRules};
 
+use super::bus::NewEvent;
 use super::change::{self, Change, ChangeType};
+use super::keys::{having, refuse_twins};
 use super::records::{Record, Records, id18};
 use super::row::{self, Assignment, Place, Prepared, Row, Verb};
 use super::sobject::SObject;
+use super::topics::Topic;
 use super::values::{self, Misfit};
 use super::{Org, diff, key_prefix, schema_of};
 
@@ -82,7 +86,10 @@ impl Org {
             triggers: &triggers,
             at: self.clock.now_ms(),
             commit: self.next_commit(),
-            changes: Vec::new(),
+            key: uuid::Uuid::new_v4().to_string(),
+            rules,
+            all_or_none: batch.all_or_none,
+            made: Vec::new(),
             undo: Vec::new(),
         };
         let outcomes: Vec<Outcome> = rows.into_iter().map(|row| transaction.row(row?)).collect();
@@ -96,88 +103,8 @@ impl Org {
                 .map(|outcome| Err(outcome.err().unwrap_or_else(|| rolled_back.clone())))
                 .collect());
         }
-        transaction.commit(rules);
+        transaction.commit();
         Ok(outcomes)
-    }
-}
-
-impl Org {
-    /// The object that an id of 18 characters is of, by its prefix and by the records that are there.
-    pub(crate) fn object_of(&self, id: &str) -> Option<SObject> {
-        let mut objects = self.sobjects();
-        objects.retain(|object| id.starts_with(key_prefix(&object.name)));
-        let records = self.records.lock();
-        let holds = |object: &SObject| records.snapshot(&object.name, id).is_some();
-        let index = objects.iter().position(holds).unwrap_or_default();
-        (index < objects.len()).then(|| objects.swap_remove(index))
-    }
-
-    /// Ids of the records that have a value in one of their object's keys.
-    pub(crate) fn ids_by_key(&self, object: &SObject, field: &str, value: &Json) -> Vec<String> {
-        let column = object.column(field);
-        let exact = column.is_some_and(|column| column.rules.case_sensitive);
-        let field = column.map_or(field, |column| column.name.as_str());
-        having(&self.records.lock(), &object.name, field, value, exact)
-    }
-}
-
-fn having(records: &Records, object: &str, field: &str, value: &Json, exact: bool) -> Vec<String> {
-    if field == "Id" {
-        let id = value.as_str().and_then(id18);
-        return id
-            .filter(|id| records.get(object, id).is_some())
-            .into_iter()
-            .collect();
-    }
-    let same = |id: &&str| {
-        let record = records.get(object, id);
-        record.is_some_and(|record| !exact || record.fields.get(field) == Some(value))
-    };
-    let ids = records.find(object, field, value);
-    ids.filter(same).map(str::to_owned).collect()
-}
-
-/// Two rows of one request that mean the same record are both refused.
-fn refuse_twins(verb: &Verb, rows: &mut [Result<Prepared, RecordError>]) {
-    let name_of = |row: &Prepared| match (verb, &row.id, &row.key) {
-        (Verb::Insert | Verb::Delete, ..) | (_, None, None) => None,
-        (_, Some(id), _) => Some((id.clone(), id.clone())),
-        (Verb::Upsert { key, .. }, None, Some(value)) => {
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let exact = row
-                .object
-                .column(key)
-                .is_some_and(|column| column.rules.case_sensitive);
-            Some((
-                if exact {
-                    shown.clone()
-                } else {
-                    shown.to_lowercase()
-                },
-                shown,
-            ))
-        }
-        _ => None,
-    };
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for (folded, _) in rows.iter().filter_map(|row| name_of(row.as_ref().ok()?)) {
-        *seen.entry(folded).or_default() += 1;
-    }
-    for slot in rows {
-        let Some((folded, shown)) = slot.as_ref().ok().and_then(name_of) else {
-            continue;
-        };
-        if seen.get(&folded).is_some_and(|&count| count > 1) {
-            let what = if matches!(verb, Verb::Update) {
-                "id"
-            } else {
-                "external id"
-            };
-            *slot = Err(RecordError::new(
-                "DUPLICATE_VALUE",
-                &format!("Duplicate {what} specified: {shown}"),
-            ));
-        }
     }
 }
 
@@ -189,8 +116,10 @@ struct Transaction<'o> {
     triggers: &'o [Trigger],
     at: i64,
     commit: i64,
-    /// Complete but for their place in the sequence.
-    changes: Vec<Change>,
+    key: String,
+    rules: WriteRules,
+    all_or_none: bool,
+    made: Vec<Made>,
     undo: Vec<(String, String, Option<Record>)>,
 }
 
@@ -214,7 +143,7 @@ impl Transaction<'_> {
             row.values.extend(assignment(&object, trigger));
         }
         self.check_unique(&row, found.as_deref())?;
-        check_required(&row, found.is_none())?;
+        row::check_required(&row, found.is_none())?;
         let id = match &found {
             Some(id) => {
                 self.update(&object, id, &row.values)?;
@@ -446,19 +375,34 @@ impl Transaction<'_> {
         change.origin = Some(self.origin.to_owned());
         change.commit_timestamp = Some(self.at);
         change.commit_number = Some(self.commit);
-        let topic = self.org.existing(&change.topic());
-        let schema = topic.and_then(|topic| schema_of(&topic));
+        change.transaction_key = Some(self.key.clone());
+        change.sequence_number = i32::try_from(self.made.len() + 1).ok();
         let unexpected = |message: String| RecordError::new("UNKNOWN_EXCEPTION", &message);
-        let schema = schema.map_err(unexpected)?;
+        let topic = self.org.existing(&change.topic()).map_err(unexpected)?;
+        let schema = schema_of(&topic).map_err(unexpected)?;
         let change = change::complete(&change, &schema, self.org.defaults(&change.entity));
-        // For its refusals: what an event could not hold, no record has.
-        change::payload(&change, &schema).map_err(unexpected)?;
-        for id in &change.record_ids {
-            let was = self.records.snapshot(&change.entity, id);
-            self.undo.push((change.entity.clone(), id.clone(), was));
+        // Before anything is done: what an event could not hold, no record has.
+        let payload = change::payload(&change, &schema).map_err(unexpected)?;
+        if self.all_or_none {
+            for id in &change.record_ids {
+                let was = self.records.snapshot(&change.entity, id);
+                self.undo.push((change.entity.clone(), id.clone(), was));
+            }
         }
         self.records.apply(&change);
-        self.changes.push(change);
+        if self.rules.merge_changes
+            && let Some(last) = self.made.last_mut().filter(|last| is_same(&last.change, &change))
+        {
+            last.change.record_ids.extend(change.record_ids);
+            last.payload = change::payload(&last.change, &schema).map_err(unexpected)?;
+            return Ok(());
+        }
+        self.made.push(Made {
+            change,
+            topic,
+            schema_id: schema.id.clone(),
+            payload,
+        });
         Ok(())
     }
 
@@ -468,27 +412,35 @@ impl Transaction<'_> {
         }
     }
 
-    fn commit(self, rules: WriteRules) {
-        let mut changes: Vec<Change> = Vec::with_capacity(self.changes.len());
-        for change in self.changes {
-            match changes
-                .last_mut()
-                .filter(|last| rules.merge_changes && is_same(last, &change))
-            {
-                Some(last) => last.record_ids.extend(change.record_ids),
-                None => changes.push(change),
+    fn commit(self) {
+        let later = Duration::from_millis(self.rules.event_delay_ms);
+        let mut made = self.made.into_iter().peekable();
+        while let Some(first) = made.next() {
+            let topic = first.topic.clone();
+            let mut events = vec![first.into()];
+            while let Some(next) = made.next_if(|next| next.topic.name == topic.name) {
+                events.push(next.into());
             }
+            self.org.tell(&topic, events, later);
         }
-        let transaction = uuid::Uuid::new_v4().to_string();
-        for (sequence, change) in (1..).zip(&mut changes) {
-            change.transaction_key = Some(transaction.clone());
-            change.sequence_number = Some(sequence);
-        }
-        let later = Duration::from_millis(rules.event_delay_ms);
-        for run in changes.chunk_by(|one, next| one.entity == next.entity) {
-            if let Err(error) = self.org.tell(run, later) {
-                tracing::warn!(error, "a write made a change that the org's schemas do not hold");
-            }
+    }
+}
+
+/// A change that was done to the records, and its event.
+struct Made {
+    change: Change,
+    topic: Arc<Topic>,
+    schema_id: String,
+    payload: Vec<u8>,
+}
+
+impl From<Made> for NewEvent {
+    fn from(made: Made) -> Self {
+        Self {
+            id: ids::rpc_id(),
+            schema_id: made.schema_id,
+            payload: made.payload.into(),
+            ..Self::default()
         }
     }
 }
@@ -505,30 +457,6 @@ fn assignment(object: &SObject, trigger: &Trigger) -> Option<Assignment> {
         place: Place::of(column)?,
         value: values::stored(column, &trigger.value).ok()?,
         refers_to: None,
-    })
-}
-
-fn check_required(row: &Prepared, is_new: bool) -> Result<(), RecordError> {
-    let object = &row.object;
-    let required = object.columns().iter().filter(|column| column.rules.required);
-    let lacks = |place: &Place| {
-        // A person account's name is in parts.
-        let mut given = row.values.iter().filter(|given| match &place.part {
-            None => given.place.field == place.field,
-            Some(_) => given.place == *place,
-        });
-        let has_value = given.clone().any(|given| !given.value.is_null());
-        !has_value && (is_new || given.next().is_some())
-    };
-    let lacking = required.filter(|column| Place::of(column).is_some_and(|place| lacks(&place)));
-    let lacking: Vec<_> = lacking.map(|column| column.name.clone()).collect();
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    let message = format!("Required fields are missing: [{}]", lacking.join(", "));
-    Err(RecordError {
-        fields: lacking,
-        ..RecordError::new("REQUIRED_FIELD_MISSING", &message)
     })
 }
 

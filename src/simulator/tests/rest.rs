@@ -228,7 +228,7 @@ async fn requests_go_wrong_as_told_and_are_counted() {
     let describe = "/services/data/v66.0/sobjects/Account/describe";
     let response = rest.get(describe).await;
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["sforce-limit-info"], "api-usage=1/15000");
+    assert_eq!(response.headers()["sforce-limit-info"], "api-usage=1/1000000");
     let query = "/services/data/v66.0/query?q=SELECT+Id+FROM+Account";
     for expected in [503, 503, 200] {
         let response = rest.get(query).await;

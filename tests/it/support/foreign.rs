@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 /// A first installation over a slow line.
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+
+/// A client's whole run takes a second or two; on a loaded machine more.
+const RUN_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where a package's files are.
 pub fn home(name: &str) -> PathBuf {
@@ -65,4 +69,20 @@ async fn installed(home: &Path, packages: &[&str], steps: Vec<Command>) -> Resul
     }
     std::fs::write(marker, wanted).expect("the target directory is writable");
     Ok(())
+}
+
+/// Runs a client and reads the JSON line that it prints.
+pub async fn run(command: &mut Command) -> Json {
+    let output = command.kill_on_drop(true).stdin(Stdio::null()).output();
+    let output = timeout(RUN_LIMIT, output)
+        .await
+        .expect("the client ends")
+        .expect("the client runs");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    serde_json::from_str(out.lines().last().unwrap_or_default())
+        .unwrap_or_else(|_| panic!("no JSON: {out}\n{err}"))
 }

@@ -1,6 +1,7 @@
 //! Kafka → Salesforce, end to end: the real program between a real broker and the simulator.
 
 mod publish;
+mod two_way;
 mod write;
 
 use std::collections::BTreeMap;

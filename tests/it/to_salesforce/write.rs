@@ -95,3 +95,38 @@ async fn one_bad_record_is_one_dead_letter_with_salesforces_reason() {
     let route = bridge.route("customers").await.unwrap();
     assert_eq!(route["direction"], "to_salesforce");
 }
+
+#[tokio::test]
+async fn a_large_backlog_goes_through_bulk_and_every_row_comes_back_with_its_verdict() {
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let fault = RecordFault::new("Account", "FIELD_CUSTOM_VALIDATION_EXCEPTION").key("c77");
+    org.record_fault(fault.times(u32::MAX));
+    let from = unique("customers");
+    topic::create(&kafka, &from, 1, &[]).await;
+    let values: Vec<String> = (0..3_000)
+        .map(|n| {
+            let name = if n == 42 { "#N/A".to_owned() } else { format!("N{n}") };
+            json!({"Customer_Id__c": format!("c{}", n % 2_000), "Name": name, "Phone": null}).to_string()
+        })
+        .collect();
+    let rows: Vec<(&str, Option<&str>)> = values.iter().map(|value| ("k", Some(value.as_str()))).collect();
+    topic::produce(&kafka, &from, &rows).await;
+    let name = unique("crm");
+    let routes = format!("{}      via: bulk\n", upsert_route(&from));
+    let bridge = Bridge::start(&Setup::new(&name, &kafka, &org, &routes)).await;
+    until(PATIENCE, "all answers", || async {
+        let written = bridge.metric("sfbridge_records_written_total", "outcome=\"written\"").await;
+        (written >= 2_998.0).then_some(())
+    })
+    .await;
+    let accounts = by_key(&org, "Account", "Customer_Id__c");
+    assert_eq!(accounts.len(), 1_999, "all but the refused one");
+    assert_eq!(accounts["c5"]["Name"], "N2005", "the later version");
+    assert_eq!(accounts["c42"]["Name"], "N2042");
+    assert_eq!(accounts["c1999"]["Name"], "N1999");
+    let dead = records(&kafka, &dead_letters(&name), 2).await;
+    let sources: Vec<String> = dead.iter().map(|record| record.header("sfbridge_source").unwrap()).collect();
+    assert_eq!(sources, [format!("{from}[0]@77"), format!("{from}[0]@2077")], "both versions of the refused one");
+    assert!(bridge.log().contains("bulk job"), "it went through Bulk");
+}

@@ -340,6 +340,16 @@ fn an_event_before_the_answer_waits_for_it() {
 }
 
 #[test]
+fn an_event_that_only_clears_fields_waits_too() {
+    let mut guard = Guard::new();
+    let upsert = guard.announce_of("1", &json!({"Phone": "", "Name": "a"}));
+    let cleared = guard.event(ChangeType::Update, RECORD, &json!({"Phone": null}));
+    assert_eq!(guard.judge_now(&cleared, true), Wait);
+    guard.answer(&upsert, RECORD, false);
+    assert_eq!(guard.judge_now(&cleared, true), Own);
+}
+
+#[test]
 fn the_answer_may_say_that_it_was_another_record() {
     let mut guard = Guard::new();
     let upsert = guard.announce_of("1", &json!({"Name": "a"}));
@@ -377,7 +387,6 @@ fn a_new_record_with_the_external_id_of_an_open_write_needs_no_answer() {
 #[test]
 fn where_the_answer_is_lost_the_wait_ends_and_what_is_known_decides() {
     let mut guard = Guard::new();
-    guard.announce(Operation::Insert, &json!({"Name": "a"}));
     guard.announce_of("1", &json!({"Name": "b"}));
     let update = guard.event(ChangeType::Update, RECORD, &json!({"Name": "b"}));
     assert_eq!(guard.judge_now(&update, true), Wait);
@@ -392,6 +401,8 @@ fn where_the_answer_is_lost_the_wait_ends_and_what_is_known_decides() {
         Foreign,
         "a write is waited for once"
     );
+    let mut guard = Guard::new();
+    guard.announce(Operation::Insert, &json!({"Name": "a"}));
     let create = guard.event(ChangeType::Create, RECORD, &json!({"Name": "a"}));
     assert_eq!(guard.judge_now(&create, true), Wait);
     assert_eq!(
@@ -399,6 +410,43 @@ fn where_the_answer_is_lost_the_wait_ends_and_what_is_known_decides() {
         Own,
         "a new record with all the values"
     );
+}
+
+#[test]
+fn answers_that_are_lost_together_are_waited_for_once() {
+    let mut guard = Guard::new();
+    guard.announce_of("1", &json!({"Name": "a"}));
+    guard.announce_of("2", &json!({"Name": "b"}));
+    let mut later = Intent::new(
+        "r",
+        "Account",
+        Operation::Upsert,
+        json!({"Name": "c"}).as_object().unwrap(),
+    );
+    later.written_at_ms += 60_000;
+    guard.apply(&later);
+    let first = guard.event(ChangeType::Update, RECORD, &json!({"Name": "b"}));
+    assert_eq!(guard.judge_now(&first, false), Foreign);
+    assert_eq!(guard.update(&json!({"Name": "a"})), Foreign);
+    assert_eq!(guard.update(&json!({"Name": "c"})), Wait, "announced since");
+}
+
+#[test]
+fn nobody_waits_for_the_end_of_a_job() {
+    let mut guard = Guard::new();
+    let job = Intent::new(
+        "r",
+        "Account",
+        Operation::Upsert,
+        json!({"Name": "a"}).as_object().unwrap(),
+    )
+    .open_for(std::time::Duration::from_secs(24 * 3600));
+    guard.apply(&job);
+    assert_eq!(guard.update(&json!({"Name": "a"})), Foreign);
+    assert_eq!(guard.update(&json!({})), Foreign);
+    let mut event = guard.event(ChangeType::Update, RECORD, &json!({"Name": "a"}));
+    event.by_name = true;
+    assert_eq!(guard.judge_now(&event, true), Own, "under the bridge's name");
 }
 
 #[test]
@@ -589,7 +637,15 @@ impl Mirror {
                 by_name,
             } => {
                 let mut fields = vec![("Name", format!("n{name}"))];
-                fields.extend(phone.map(|phone| ("Phone", format!("p{phone}"))));
+                // The first of them clears it.
+                let phone = phone.map(|phone| {
+                    if phone == 0 {
+                        String::new()
+                    } else {
+                        format!("p{phone}")
+                    }
+                });
+                fields.extend(phone.map(|phone| ("Phone", phone)));
                 let sent: Map<String, Value> = fields
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), json!(typed(value))))
@@ -707,8 +763,15 @@ impl Mirror {
         let values = &mut self.values[record];
         let changed: Map<String, Value> = fields
             .iter()
-            .filter(|(name, value)| values.get(name) != Some(value))
-            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .filter(|(name, value)| values.get(name).map_or("", String::as_str) != value)
+            .map(|(name, value)| {
+                let value = if value.is_empty() {
+                    Value::Null
+                } else {
+                    json!(value)
+                };
+                ((*name).to_owned(), value)
+            })
             .collect();
         values.extend(fields.iter().cloned());
         let kind = if created {

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::super::{Decoded, Key, Program, RecordTarget, Refusal, Victim, Write, bulk_columns};
+use super::super::{Decoded, Key, Program, RecordTarget, Refusal, Victim, Write};
 use super::fixtures::{by_name, program, record, tombstone};
 use crate::config::{OnTombstone, Operation};
-use crate::salesforce::rest::Describe;
+use crate::salesforce::rest::{Describe, bulk_csv, fits_bulk};
 
 const ID: &str = "001xx0000000001AAA";
 
@@ -102,7 +102,7 @@ fn fields_of_equal_names_are_written_in_the_order_of_the_record() {
     let body = body(&target, value).unwrap();
     assert_eq!(
         body.to_string(),
-        r#"{"attributes":{"type":"Contact"},"Key__c":"K-1","LastName":"Doe","AccountId":null,"Count__c":5}"#
+        r#"{"Key__c":"K-1","LastName":"Doe","AccountId":null,"Count__c":5}"#
     );
     assert_eq!(target.ignored(), ["CreatedDate", "Id", "Nothing__c"]);
 }
@@ -127,6 +127,16 @@ fn every_type_takes_its_values_and_refuses_the_others() {
         ("Amount__c", json!("12.50"), json!(12.5)),
         ("Amount__c", json!(12), json!(12)),
         ("Share__c", json!(0.1), json!(0.1)),
+        (
+            "Amount__c",
+            json!(9_007_199_254_740_993_i64),
+            json!(9_007_199_254_740_993_i64),
+        ),
+        (
+            "Amount__c",
+            json!("9007199254740993"),
+            json!(9_007_199_254_740_993_i64),
+        ),
         (
             "Seen__c",
             json!("2026-01-02T04:04:05+01:00"),
@@ -198,7 +208,7 @@ fn null_clears_and_missing_leaves_untouched() {
     ]);
     assert_eq!(
         body(&target, json!({"id": "K", "name": {}, "count": null})),
-        Ok(json!({"attributes": {"type": "Contact"}, "Key__c": "K", "Count__c": null}))
+        Ok(json!({"Key__c": "K", "Count__c": null}))
     );
 }
 
@@ -222,14 +232,12 @@ fn another_record_is_named_by_its_external_id_and_null_clears_the_lookup() {
     };
     assert_eq!(
         written(json!({"customer": "C-1", "owner": 7})),
-        Ok(
-            json!({"attributes": {"type": "Contact"}, "Key__c": "K", "Account": {"Customer_Id__c": "C-1"},
-            "Owner": {"attributes": {"type": "User"}, "Employee__c": 7}})
-        )
+        Ok(json!({"Key__c": "K", "Account": {"Customer_Id__c": "C-1"},
+            "Owner": {"attributes": {"type": "User"}, "Employee__c": 7}}))
     );
     assert_eq!(
         written(json!({"customer": null})),
-        Ok(json!({"attributes": {"type": "Contact"}, "Key__c": "K", "AccountId": null}))
+        Ok(json!({"Key__c": "K", "AccountId": null}))
     );
     assert_eq!(
         written(json!({"customer": ""})).unwrap_err(),
@@ -238,22 +246,22 @@ fn another_record_is_named_by_its_external_id_and_null_clears_the_lookup() {
 }
 
 #[test]
-fn bulk_has_a_column_for_every_value() {
-    let body = json!({"attributes": {"type": "Contact"}, "id": ID, "LastName": null,
-        "Account": {"Customer_Id__c": "C-1"}, "Owner": {"attributes": {"type": "User"}, "Employee__c": 7}});
-    let columns = bulk_columns(body.as_object().unwrap());
-    let columns: Vec<_> = columns
-        .iter()
-        .map(|(name, value)| (name.as_str(), *value))
-        .collect();
+fn bulk_takes_the_same_bodies() {
+    let target = upsert(&[
+        ("Key__c", "value.id"),
+        ("Account.Customer_Id__c", "value.customer"),
+        ("User:Owner.Employee__c", "value.owner"),
+        ("Amount__c", "value.amount"),
+        ("Seen__c", "value.seen"),
+    ]);
+    let value = json!({"id": "K", "customer": "C-1", "owner": 7, "amount": "12.50", "seen": 0});
+    let Json::Object(body) = body(&target, value).unwrap() else {
+        panic!("an object");
+    };
+    assert!(fits_bulk(&body));
     assert_eq!(
-        columns,
-        [
-            ("Id", &json!(ID)),
-            ("LastName", &json!(null)),
-            ("Account.Customer_Id__c", &json!("C-1")),
-            ("User:Owner.Employee__c", &json!(7)),
-        ]
+        String::from_utf8(bulk_csv(&[body]).unwrap()).unwrap(),
+        "Key__c,Account.Customer_Id__c,Amount__c,Seen__c,User:Owner.Employee__c\nK,C-1,12.5,1970-01-01T00:00:00.000Z,7\n"
     );
 }
 
@@ -382,10 +390,7 @@ fn an_update_finds_its_record_by_id_or_by_external_id() {
     assert_eq!(external_id, None);
     let id = record_id.unwrap();
     assert_eq!((id.as_sent(), id.compare_key()), (ID, "001xx0000000001"));
-    assert_eq!(
-        Json::Object(body),
-        json!({"attributes": {"type": "Contact"}, "id": ID, "LastName": "Doe"})
-    );
+    assert_eq!(Json::Object(body), json!({"Id": ID, "LastName": "Doe"}));
     assert!(by_id.ignored().is_empty());
     for (value, rule) in [
         (
@@ -410,10 +415,7 @@ fn an_update_finds_its_record_by_id_or_by_external_id() {
         panic!("a record");
     };
     assert_eq!(external_id.unwrap().as_sent(), "K");
-    assert_eq!(
-        Json::Object(body),
-        json!({"attributes": {"type": "Contact"}, "LastName": "Doe"})
-    );
+    assert_eq!(Json::Object(body), json!({"LastName": "Doe"}));
 }
 
 #[test]
@@ -421,7 +423,7 @@ fn an_insert_needs_no_id_and_a_delete_nothing_else() {
     let insert = target(by_name(), Operation::Insert, None);
     assert_eq!(
         body(&insert, json!({"LastName": "Doe", "Fixed__c": "x"})),
-        Ok(json!({"attributes": {"type": "Contact"}, "LastName": "Doe", "Fixed__c": "x"}))
+        Ok(json!({"LastName": "Doe", "Fixed__c": "x"}))
     );
     let insert = target(by_name(), Operation::Insert, Some("Key__c"));
     assert!(body(&insert, json!({"LastName": "Doe"})).is_ok());

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use serde_json::json;
 
 use super::super::{DecodeError, Decoded, Incoming, Key, Source};
@@ -58,14 +59,16 @@ async fn json_keeps_integers_and_doubles_to_the_last_bit() {
     let value = br#"{"i":9007199254740993,"u":18446744073709551615,"d":31.245270191439438,"z":null}"#;
     for framing in [&b""[..], &[0, 0, 0, 0, 9]] {
         let value = [framing, value].concat();
+        let header = |name: &str, value: &'static [u8]| (name.to_owned(), Some(Bytes::from_static(value)));
+        let headers = [
+            header("a", b"1"),
+            header("a", b"2"),
+            header("raw", &[0xff]),
+            ("empty".to_owned(), None),
+        ];
         let record = Incoming {
             value: Some(&value),
-            headers: &[
-                ("a", Some(b"1")),
-                ("a", Some(b"2")),
-                ("raw", Some(&[0xff])),
-                ("empty", None),
-            ],
+            headers: &headers,
             ..INCOMING
         };
         let read = decoded(&config, record).await.unwrap();
