@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use sfbridge::simulator::writes::RecordFault;
-use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings};
+use sfbridge::simulator::{Change, ChangeType, RawEvent, Simulator, SimulatorSettings};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -38,7 +38,7 @@ impl Desk {
         self.0.path().join("sfbridge.yaml")
     }
 
-    async fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sfbridge"));
         command
             .arg("dead-letters")
@@ -46,8 +46,14 @@ impl Desk {
             .arg("--config")
             .arg(self.file())
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true);
-        timeout(RUN_LIMIT, command.output())
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        timeout(RUN_LIMIT, self.command(arguments).output())
             .await
             .expect("it ends")
             .expect("it runs")
@@ -346,4 +352,169 @@ async fn an_event_goes_to_the_one_output_that_could_not_have_it() {
     // The running route was not disturbed.
     let route = bridge.route("accounts").await.unwrap();
     assert_ne!(route["state"]["name"], "halted", "{route}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_is_published_from_a_dead_letter_has_the_id_of_its_source() {
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let (from, name) = (unique("orders"), unique("crm"));
+    topic::create(&kafka, &from, 1, &[]).await;
+    let bad = json!({"id": "O-1", "shipped_at": "yesterday"}).to_string();
+    topic::produce(&kafka, &from, &[("k", Some(&bad))]).await;
+    let route = |fields: &str| {
+        format!(
+            "  - name: shipped\n    from: {{ kafka: {from}, format: json, start: earliest }}\n    to:\n      salesforce: /event/Order_Shipped__e\n      fields: {{ Order_Number__c: value.id{fields} }}\n"
+        )
+    };
+    let mut setup = Setup::new(&name, &kafka, &org, &route(", Shipped_At__c: value.shipped_at"));
+    let bridge = Bridge::start(&setup).await;
+    records(&kafka, &dead_letters(&name), 1).await;
+    let desk = Desk::new(&setup);
+    let letter = desk.list(&[]).await[0].clone();
+    let shown = desk.good(&["show", letter["address"].as_str().unwrap()]).await;
+    assert!(shown.contains("the value does not fit the field"), "{shown}");
+    setup.routes = route("");
+    desk.configure(&setup);
+    // What the source itself would have been published as: the same record, never a dead letter.
+    let redrive = ["redrive", "--route", "shipped"];
+    let shown = desk.good(&[&redrive[..], &["--dry-run"]].concat()).await;
+    let id = shown.trim_end().rsplit(' ').next().unwrap().to_owned();
+    desk.good(&[&redrive[..], &["--yes"]].concat()).await;
+    let published = || org.sent("/event/Order_Shipped__e", 0).unwrap().0;
+    assert_eq!(published().len(), 1);
+    assert_eq!(published()[0].id, id);
+    desk.good(&[&redrive[..], &["--yes"]].concat()).await;
+    assert_eq!(published().len(), 1, "a second redrive sends nothing");
+    // A new group reads the source again, under a mapping that takes it: the same id.
+    drop(bridge);
+    setup.routes = route("").replace("name: shipped", "name: again");
+    let _bridge = Bridge::start(&setup).await;
+    until(PATIENCE, "the source's own event", || async {
+        (published().len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(published()[1].id, id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redrive_that_is_interrupted_goes_on_where_it_stopped() {
+    const LETTERS: usize = 12;
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    org.record_fault(RecordFault::new("Account", "REQUIRED_FIELD_MISSING").times(u32::MAX));
+    let (from, name) = (unique("customers"), unique("crm"));
+    topic::create(&kafka, &from, 1, &[]).await;
+    let values: Vec<String> = (0..LETTERS)
+        .map(|n| json!({"Customer_Id__c": format!("c{n:02}"), "Name": "N"}).to_string())
+        .collect();
+    let rows: Vec<(&str, Option<&str>)> = values.iter().map(|value| ("k", Some(&**value))).collect();
+    topic::produce(&kafka, &from, &rows).await;
+    let setup = Setup::new(&name, &kafka, &org, &upsert_route(&from, ""));
+    let _bridge = Bridge::start(&setup).await;
+    records(&kafka, &dead_letters(&name), LETTERS).await;
+    org.clear_faults();
+    let desk = Desk::new(&setup);
+    let redrive = ["redrive", "--route", "customers", "--yes"];
+    let slow = desk
+        .command(&[&redrive[..], &["--rate", "2"]].concat())
+        .spawn()
+        .unwrap();
+    until(PATIENCE, "the first ones", || async {
+        (accounts(&org).len() >= 2).then_some(())
+    })
+    .await;
+    let pid = slow.id().unwrap().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let stopped = timeout(RUN_LIMIT, slow.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stopped.status.code(), Some(75), "{}", text(&stopped.stderr));
+    let sent = accounts(&org).len();
+    assert!((2..LETTERS).contains(&sent), "{sent}");
+    assert_eq!(
+        desk.list(&["--pending"]).await.len(),
+        LETTERS - sent,
+        "what went is marked"
+    );
+    let out = desk.good(&redrive).await;
+    assert!(out.starts_with(&format!("sent: {},", LETTERS - sent)), "{out}");
+    assert_eq!(accounts(&org).len(), LETTERS);
+    let changes = org.sent("/data/AccountChangeEvent", 0).unwrap().0;
+    assert_eq!(changes.len(), LETTERS, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_broker_or_the_decoder_refuses_again_is_a_dead_letter_again() {
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let (to, name) = (unique("small"), unique("crm"));
+    topic::create(&kafka, &to, 1, &[("max.message.bytes", "30000")]).await;
+    let route = format!(
+        "  - name: accounts\n    from: {{ salesforce: /data/AccountChangeEvent, start: earliest }}\n    to: {{ kafka: {to}, format: json }}\n"
+    );
+    let setup = Setup::new(&name, &kafka, &org, &route);
+    let bridge = Bridge::start(&setup).await;
+    let created = |name: &str| Change::new("Account", ChangeType::Create).field("Name", name);
+    org.change(&created("large").field("Description", "x".repeat(31_000)))
+        .unwrap();
+    org.emit_raw(RawEvent {
+        topic: "/data/AccountChangeEvent".to_owned(),
+        payload: vec![1, 2, 3],
+        schema_id: None,
+        event_id: None,
+    })
+    .unwrap();
+    records(&kafka, &dead_letters(&name), 2).await;
+    let desk = Desk::new(&setup);
+    let redrive = ["redrive", "--route", "accounts", "--yes"];
+    let (code, out, err) = desk.told(&redrive).await;
+    assert_eq!(code, Some(1), "{err}");
+    assert!(
+        out.contains("sent: 0,") && out.contains("dead letters again: 2"),
+        "{out}{err}"
+    );
+    let pending = desk.list(&["--pending"]).await;
+    let errors: Vec<&str> = pending
+        .iter()
+        .map(|letter| letter["error"].as_str().unwrap())
+        .collect();
+    assert_eq!(pending.len(), 2, "{errors:?}");
+    let large = pending
+        .iter()
+        .find(|letter| letter["error"].as_str().unwrap().contains("refuses the record"))
+        .unwrap();
+    assert_eq!(large["attempts"], 3, "two of the route, one of the redrive");
+    assert!(pending.iter().all(|letter| {
+        letter["source"]
+            .as_str()
+            .unwrap()
+            .starts_with("/data/AccountChangeEvent@")
+    }));
+
+    // The route is stopped while its topic is made anew with room.
+    drop(bridge);
+    topic::delete(&kafka, &to).await;
+    topic::create(&kafka, &to, 1, &[]).await;
+    let (code, out, err) = desk.told(&redrive).await;
+    assert_eq!(code, Some(1), "{err}");
+    assert!(
+        out.contains("sent: 1,") && out.contains("dead letters again: 1"),
+        "{out}{err}"
+    );
+    let seen = records(&kafka, &to, 1).await;
+    assert_eq!(seen.len(), 1);
+    assert!(seen[0].value_text().contains("\"Name\":\"large\""));
+    assert!(
+        seen[0]
+            .header("ce_id")
+            .is_some_and(|id| id.contains("/Account/CREATE/"))
+    );
 }
