@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::progress::Bar;
 use super::{Chosen, Desk, Refused};
 use crate::app::{Exit, Redriver};
-use crate::config::{LogConfig, RouteConfig};
+use crate::config::{Delivery, Flow, LogConfig, RouteConfig};
 use crate::kafka::{Extent, Scan, extents};
-use crate::routes::redrive::{Address, Ended, Letters, Marker, Marks, Pace, Rehearsed, Selection, Tally};
+use crate::routes::redrive::{
+    Address, Ended, Letter, Letters, Marker, Marks, Pace, Rehearsed, Selection, Tally,
+};
 use crate::runtime::shutdown::{Signals, stop_pair};
 use crate::telemetry::logging;
 
@@ -141,15 +143,20 @@ fn agreed(count: u64, route: &str) -> Result<bool, Refused> {
 }
 
 impl Order<'_> {
-    async fn letters(&self, pace: Pace) -> Result<Letters, Refused> {
-        let topics = &self.desk.topics;
-        let marks = Arc::new(Marks::read(topics).await?);
-        let scan = Scan::start(topics, self.extents.clone()).await?;
-        Ok(Letters::new(scan, self.selection.clone(), marks, pace))
+    async fn letters(&self, pace: Pace, marks: Marks) -> Result<Letters, Refused> {
+        let scan = Scan::start(&self.desk.topics, self.extents.clone()).await?;
+        let selection = self.selection.clone();
+        Ok(Letters::new(scan, selection, Arc::new(marks), pace))
+    }
+
+    /// All, as fast as they can be read.
+    async fn pending(&self) -> Result<Letters, Refused> {
+        let marks = Marks::read(&self.desk.topics).await?;
+        self.letters(Pace::UNLIMITED, marks).await
     }
 
     async fn count(&self) -> Result<u64, Refused> {
-        let mut letters = self.letters(Pace::UNLIMITED).await?;
+        let mut letters = self.pending().await?;
         let mut count = 0;
         while letters.next().await?.is_some() {
             count += 1;
@@ -169,11 +176,11 @@ impl Order<'_> {
 
     async fn rehearse(&self) -> Result<Exit, Refused> {
         let redriver = self.redriver().await?;
-        let letters = self.letters(Pace::UNLIMITED).await?;
+        let letters = self.pending().await?;
         // Nobody stops a rehearsal but by dropping it.
         let (_hold, stop) = stop_pair();
         let (mut go, mut left_out, mut fail) = (0_u64, 0_u64, 0_u64);
-        let show = |letter: &crate::routes::redrive::Letter, rehearsed| {
+        let show = |letter: &Letter, rehearsed| {
             let address = letter.address();
             let line = match rehearsed {
                 Rehearsed::Goes(what) => {
@@ -204,8 +211,15 @@ impl Order<'_> {
             connection, topics, ..
         } = self.desk;
         // It ends an earlier redrive of the route; what that one marked is read after this.
-        let mut marker = Marker::open(topics, connection, &self.route.name).await?;
-        let letters = self.letters(self.pace).await?;
+        let delivery = match &self.route.flow {
+            Flow::ToKafka(flow) => flow.delivery,
+            Flow::ToSalesforce(_) => Delivery::ExactlyOnce,
+        };
+        let mut marker = Marker::open(topics, connection, &self.route.name, delivery).await?;
+        let marks = Marks::read(topics).await?;
+        let held = extents(topics, &self.desk.dead_letter_topics(None)).await?;
+        marker.forget(&marks.obsolete(&held)).await?;
+        let letters = self.letters(self.pace, marks).await?;
         let (stop, stopped) = stop_pair();
         let tally = Tally::default();
         let status = Arc::clone(&redriver.status);
