@@ -22,6 +22,15 @@ pub struct Reason {
     pub attempts: u32,
 }
 
+impl Reason {
+    fn with_attempts(&self, attempts: u32) -> Self {
+        Self {
+            attempts,
+            ..self.clone()
+        }
+    }
+}
+
 /// The payload of an event is a bare Avro datum.
 pub const CONTENT_TYPE: &str = "avro/binary";
 
@@ -68,7 +77,8 @@ pub fn from_kafka(
     let mut headers: Vec<Header> = kept
         .map(|(name, value)| (Cow::Owned(name.clone()), value.clone().unwrap_or_default()))
         .collect();
-    headers.extend(told(route, place, reason, now_ms));
+    let attempts = attempts_before(source).saturating_add(reason.attempts);
+    headers.extend(told(route, place, &reason.with_attempts(attempts), now_ms));
     if let Some(at) = timestamp_ms {
         headers.push(header(SOURCE_TIMESTAMP, Bytes::from(at.to_string())));
     }
@@ -104,23 +114,68 @@ impl Source {
 
     /// What a dead letter's headers tell; None where they do not, or tell of Salesforce.
     fn told_by(record: &ConsumedRecord) -> Option<Self> {
-        let text = |wanted: &str| {
-            let (_, value) = record.headers.iter().find(|(name, _)| name == wanted)?;
-            std::str::from_utf8(value.as_deref()?).ok()
-        };
-        let (place, offset) = text("sfbridge_source")?.rsplit_once('@')?;
-        let (topic, partition) = place.strip_suffix(']')?.rsplit_once('[')?;
+        let (topic, partition, offset) = place_of(told_text(record, "sfbridge_source")?)?;
         Some(Self {
             topic: topic.into(),
-            partition: partition.parse().ok()?,
-            offset: offset.parse().ok()?,
-            timestamp_ms: text(SOURCE_TIMESTAMP).and_then(|at| at.parse().ok()),
+            partition,
+            offset,
+            timestamp_ms: told_text(record, SOURCE_TIMESTAMP).and_then(|at| at.parse().ok()),
         })
     }
 }
 
+/// `<topic>[<partition>]@<offset>` in its parts.
+pub fn place_of(text: &str) -> Option<(&str, i32, i64)> {
+    let (place, offset) = text.rsplit_once('@')?;
+    let (topic, partition) = place.strip_suffix(']')?.rsplit_once('[')?;
+    Some((topic, partition.parse().ok()?, offset.parse().ok()?))
+}
+
 /// The timestamp of the record in its own topic, milliseconds since the epoch: a redrive keeps the event's id with it.
 pub const SOURCE_TIMESTAMP: &str = "sfbridge_source_timestamp";
+
+/// The output that could not have an event of Salesforce, by its topic as configured. Without it none could.
+pub const OUTPUT: &str = "sfbridge_output";
+
+/// A dead letter once more, for another reason: what it was and where it came from stay.
+pub fn again(letter: &ConsumedRecord, reason: &Reason) -> Record {
+    let now_ms = clock::now_ms();
+    let text = |name: &str| told_text(letter, name).unwrap_or_default();
+    let attempts = attempts_before(letter).saturating_add(reason.attempts);
+    let kept = letter
+        .headers
+        .iter()
+        .filter(|(name, _)| !TOLD.contains(&name.as_str()));
+    let mut headers: Vec<Header> = kept
+        .map(|(name, value)| (Cow::Owned(name.clone()), value.clone().unwrap_or_default()))
+        .collect();
+    headers.extend(told(
+        text("sfbridge_route"),
+        text("sfbridge_source").to_owned(),
+        &reason.with_attempts(attempts),
+        now_ms,
+    ));
+    Record {
+        topic: Arc::clone(&letter.topic),
+        partition: None,
+        key: letter.key.clone(),
+        value: letter.value.clone(),
+        headers,
+        timestamp_ms: now_ms,
+    }
+}
+
+/// How often a record that is a dead letter has been tried; none for any other.
+pub fn attempts_before(record: &ConsumedRecord) -> u32 {
+    let attempts = told_text(record, "sfbridge_source").and(told_text(record, "sfbridge_attempts"));
+    attempts.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// A header of a dead letter, where it is text.
+pub fn told_text<'a>(record: &'a ConsumedRecord, name: &str) -> Option<&'a str> {
+    let (_, value) = record.headers.iter().find(|(found, _)| found == name)?;
+    std::str::from_utf8(value.as_deref()?).ok()
+}
 
 fn is_ours(header: &str) -> bool {
     header == SOURCE_TIMESTAMP || TOLD.contains(&header)

@@ -11,6 +11,7 @@ mod contracts;
 mod deliver;
 mod intake;
 mod own;
+mod redrive;
 mod refetch;
 mod run;
 

@@ -23,7 +23,7 @@ impl Worker {
         };
         let answer = match parts.route.shared.salesforce.pubsub.publish(topic, &events).await {
             Ok(answer) => answer,
-            Err(PublishError::StaleSchema(_)) if !self.is_target_fresh => return self.renew().await,
+            Err(PublishError::StaleSchema(_)) if !self.is_target_fresh() => return self.renew().await,
             // Whatever is known of its outcome: the same events go again, under the same ids.
             Err(error) => return self.wait_after(error.into_failure()).await,
         };
@@ -58,7 +58,7 @@ impl Worker {
         let mut is_stale = false;
         for (place, refusal) in refused {
             let kind = match refusal.kind {
-                EventRefusalKind::StaleSchema if !self.is_target_fresh => {
+                EventRefusalKind::StaleSchema if !self.is_target_fresh() => {
                     is_stale = true;
                     continue;
                 }

@@ -274,7 +274,7 @@ impl Worker {
             }
             WriteError::Rejected(refusal) => refusal,
         };
-        if !self.is_target_fresh {
+        if !self.is_target_fresh() {
             // A field may be gone since the object was described.
             return self.renew().await;
         }
