@@ -86,6 +86,8 @@ impl Target {
                 on_tombstone,
                 via,
             } => {
+                // Somebody changed the object, or what the user may do: what was told an hour ago is why this is loaded.
+                shared.salesforce.rest.forget_describe(sobject).await;
                 let describe = shared.salesforce.rest.describe(sobject).await?;
                 let target = RecordTarget::new(
                     Arc::clone(program),
