@@ -14,22 +14,15 @@ pub struct RouteAbout {
     /// Topics of Kafka, as configured; a topic or an object of Salesforce.
     pub to: Vec<String>,
     pub dead_letter_topic: String,
-    /// Shows the dead letters' headers, without their values.
-    pub dead_letters_command: String,
 }
 
 impl RouteAbout {
     /// Of every route, in the order of the configuration.
     pub fn all(config: &Config) -> Arc<[Self]> {
-        let servers = &config.kafka.bootstrap_servers;
-        config
-            .routes
-            .iter()
-            .map(|route| Self::of(route, servers))
-            .collect()
+        config.routes.iter().map(Self::of).collect()
     }
 
-    fn of(route: &RouteConfig, servers: &str) -> Self {
+    fn of(route: &RouteConfig) -> Self {
         let (from, to) = match &route.flow {
             Flow::ToKafka(flow) => {
                 let to = flow.to.iter().map(|output| output.topic.clone()).collect();
@@ -47,16 +40,10 @@ impl RouteAbout {
                 (from, vec![to])
             }
         };
-        let topic = &route.dead_letter.topic;
         Self {
             from,
             to,
-            dead_letter_topic: topic.clone(),
-            dead_letters_command: format!(
-                "kafka-console-consumer --bootstrap-server {servers} --topic {topic} --from-beginning \
-                 --isolation-level read_committed --property print.headers=true --property print.key=true \
-                 --property print.value=false"
-            ),
+            dead_letter_topic: route.dead_letter.topic.clone(),
         }
     }
 }

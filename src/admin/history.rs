@@ -113,7 +113,7 @@ impl RouteHistory {
     }
 }
 
-/// Of all routes, in their order. Some 20 KB a route, at most.
+/// Of all routes, in their order. Some 50 KB a route.
 #[derive(Debug)]
 pub struct History(Box<[Mutex<RouteHistory>]>);
 

@@ -32,6 +32,7 @@ use rdkafka::ClientConfig;
 use self::board::Shared;
 use self::context::MemberContext;
 use self::place::Keeper;
+pub(super) use self::record::record_of;
 pub use self::start::{LossReason, LostOffsets};
 use self::stream::Capacity;
 pub use self::stream::{ConsumedRecord, PartitionStream};

@@ -164,7 +164,7 @@ pub(super) async fn ensure_routes_topic(topics: &Topics) -> Result<Arc<str>, Fai
     Ok(topic)
 }
 
-async fn check_compacted(topics: &Topics, topic: &str) -> Result<(), Failure> {
+pub(super) async fn check_compacted(topics: &Topics, topic: &str) -> Result<(), Failure> {
     if topics.connection().is_mock() {
         return Ok(());
     }
@@ -246,7 +246,7 @@ fn vanished(connection: &Connection, topic: &str, partitions: i32) -> Failure {
     ))
 }
 
-fn resized(topic: &str, noted: i32, found: i32) -> Failure {
+pub(super) fn resized(topic: &str, noted: i32, found: i32) -> Failure {
     Failure::new(
         ErrorKind::Denied,
         format!(

@@ -124,6 +124,9 @@ async function operator() {
   await page.goto(`${given.url}/#/routes/${halted}`);
   await page.waitForSelector("[data-key=error]");
   seen.page.error = await text("error");
+  await page.goto(`${given.url}/#/routes/${back}`);
+  await page.waitForSelector("[data-key=dead] [data-copy]");
+  seen.page.commands = await text("dead");
   await page.goto(`${given.url}/#/routes/nobody`);
   await page.waitForFunction(() => document.querySelector(".summary")?.textContent.includes("no route nobody"));
   await page.close();

@@ -11,6 +11,7 @@ mod admin;
 mod compatibility;
 mod config;
 mod contracts_cli;
+mod dead_letters;
 mod demo;
 mod foreign_avro;
 mod foreign_clients;

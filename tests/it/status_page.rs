@@ -131,7 +131,12 @@ fn shown(seen: &Value) {
     let page = &seen["page"];
     assert!(text(page, "states").contains("paused by an operator"), "{page}");
     assert!(text(page, "deliveries").contains("written"), "{page}");
-    assert!(text(page, "dead").contains("kafka-console-consumer --bootstrap-server"));
+    assert!(text(page, "dead").contains("None since the start"), "{page}");
+    let commands = text(page, "commands");
+    assert!(
+        commands.contains("sfbridge dead-letters redrive --route customers"),
+        "{commands}"
+    );
     assert!(text(page, "error").contains("ContactChangeEvent"), "{page}");
 }
 

@@ -419,6 +419,9 @@ function table(title, key, heads, rows, none) {
       : h("p", { class: "note" }, none));
 }
 
+const command = (id, text) => h("div", { class: "command" },
+  h("pre", { id }, text), h("button", { type: "button", "data-copy": id, "aria-label": `copy ${text}` }, "Copy"));
+
 const outcome = (delivery) => ["written", "filtered", "repeated", "dead_letters"]
   .filter((part) => delivery[part])
   .map((part) => `${count(delivery[part])} ${part === "dead_letters" ? (delivery[part] > 1 ? "dead letters" : "dead letter") : part}`)
@@ -455,8 +458,11 @@ function detail(name) {
       shown.fresh_reads.map((one) => [one.entity, moment(one.since), h("code", null, one.command)]), "") : null,
     h("section", { class: "card", "data-key": "dead" }, h("h3", null, "Dead letters"),
       h("p", null, shown.dead_letters ? `${count(shown.dead_letters)} since the start, in ` : "None since the start. They would be in ", h("code", null, shown.dead_letter_topic), "."),
-      h("pre", { id: "command" }, shown.dead_letters_command),
-      h("button", { type: "button", "data-copy": "command" }, "Copy the command")),
+      shown.dead_letters
+        ? [h("p", null, "Which, why, and what to do about them:"), command("list", `sfbridge dead-letters list --route ${shown.name}`),
+          h("p", null, "What would go and what would fail again; without --dry-run they are sent:"),
+          command("redrive", `sfbridge dead-letters redrive --route ${shown.name} --dry-run`)]
+        : null),
     table(isBack ? "Last records" : "Last transactions", "deliveries", ["At", isBack ? "Record" : "Up to replay id", "Outcome"],
       shown.deliveries.slice(0, 15).map((one) => [moment(one.at), one.place, outcome(one)]), "None since the start."),
     table("States", "states", ["At", "State", "Why"],
@@ -479,6 +485,8 @@ function draw() {
   const halted = routes.filter((shown) => shown.state.name === "halted").length;
   document.title = `${halted ? `(${halted} halted) ` : ""}${name ?? bridge} – sfbridge`;
   $("bridge").textContent = bridge;
+  // A link carries no token.
+  $("links").hidden = token !== null;
   $("version").textContent = `sfbridge ${version}`;
 }
 
