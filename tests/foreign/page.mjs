@@ -93,7 +93,6 @@ async function operator() {
   await page.keyboard.press("Enter");
   await page.waitForSelector("dialog[open]");
   seen.dialog = await page.$eval("dialog", (node) => node.innerText);
-  await picture(page, "status-dialog");
   await page.keyboard.press("Escape");
   await page.waitForSelector("dialog:not([open])");
   seen.afterEscape = (await read(page, flowing)).state;
@@ -120,7 +119,6 @@ async function operator() {
   const text = (key) => page.$eval(`[data-key=${key}]`, (node) => node.innerText);
   seen.page = { states: await text("states"), deliveries: await text("deliveries"), dead: await text("dead"), facts: await text("facts") };
   seen.overflow.push(await overflow(page));
-  await picture(page, "status-route");
   await page.goto(`${given.url}/#/routes/${halted}`);
   await page.waitForSelector("[data-key=error]");
   seen.page.error = await text("error");
@@ -144,7 +142,6 @@ async function operator() {
   await phone.goto(`${given.url}/#/routes/${back}`);
   await phone.waitForSelector("[data-key=states] tbody tr");
   seen.overflow.push(await overflow(phone));
-  await picture(phone, "status-phone-route");
   await phone.close();
 
   // The stream is not to be had, and a command is refused.
@@ -214,7 +211,6 @@ async function withToken() {
   const page = await open();
   await page.waitForSelector("#token");
   seen.asked = await page.$eval(".login", (node) => node.innerText);
-  await picture(page, "status-token");
   await page.type("#token", "wrong");
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelector(".login .error").textContent);

@@ -296,7 +296,7 @@ function chart(title, series, part, show) {
     const y = (98 - 94 * value / top).toFixed(1);
     line += `${from === null ? "M" : "L"}${x} ${y}`;
     // A measurement without neighbours is a dash.
-    if (from === null) line += `h1`;
+    if (from === null && (values[at + 1] ?? null) === null) line += "h-4";
     area += `${from === null ? "M" : "L"}${x} ${y}`;
     from ??= x;
     last = x;
