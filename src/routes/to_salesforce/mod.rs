@@ -21,6 +21,7 @@ mod outcome;
 mod publish;
 mod records;
 mod redrive;
+mod renew;
 mod run;
 mod target;
 mod window;

@@ -57,6 +57,8 @@ impl ToSalesforceRoute {
             workers.next_end().await;
         }
         consumer.close().await;
+        // What Salesforce answered is told to the routes that skip own writes.
+        shared.own_writes.flush().await;
         end
     }
 

@@ -86,6 +86,8 @@ impl Target {
                 on_tombstone,
                 via,
             } => {
+                // Somebody changed the object, or what the user may do: what was told an hour ago is why this is loaded.
+                shared.salesforce.rest.forget_describe(sobject).await;
                 let describe = shared.salesforce.rest.describe(sobject).await?;
                 let target = RecordTarget::new(
                     Arc::clone(program),
@@ -113,14 +115,18 @@ impl Target {
         let schema = salesforce.schemas.get(&info.schema_id).await?;
         let session = salesforce.tokens.session().await?;
         let user = session.user_id.as_deref().unwrap_or(NOBODY);
-        let event =
-            EventTarget::new(Arc::clone(program), &schema, user)
-                .map_err(|wrong| Refusal::halt(route, &wrong))?;
+        let event = EventTarget::new(Arc::clone(program), &schema, user)
+            .map_err(|wrong| Refusal::halt(route, &wrong))?;
         Ok(Self::Event {
             schema_id: info.schema_id.into(),
             event,
             cluster_id: shared.connection.cluster_id().await?.into(),
         })
+    }
+
+    /// Whether events are written under this schema.
+    pub(super) fn is_of_schema(&self, id: &str) -> bool {
+        matches!(self, Self::Event { schema_id, .. } if **schema_id == *id)
     }
 
     /// What goes to Salesforce for a record; None: nothing.
