@@ -518,3 +518,62 @@ async fn what_the_broker_or_the_decoder_refuses_again_is_a_dead_letter_again() {
             .is_some_and(|id| id.contains("/Account/CREATE/"))
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_redrive_of_a_route_ends_the_one_before_it() {
+    const LETTERS: usize = 30;
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    org.record_fault(RecordFault::new("Account", "STRING_TOO_LONG").times(u32::MAX));
+    let (from, name) = (unique("customers"), unique("crm"));
+    topic::create(&kafka, &from, 1, &[]).await;
+    let values: Vec<String> = (0..LETTERS)
+        .map(|n| json!({"Customer_Id__c": format!("c{n:02}"), "Name": "N"}).to_string())
+        .collect();
+    let rows: Vec<(&str, Option<&str>)> = values.iter().map(|value| ("k", Some(&**value))).collect();
+    topic::produce(&kafka, &from, &rows).await;
+    let setup = Setup::new(&name, &kafka, &org, &upsert_route(&from, ""));
+    let _bridge = Bridge::start(&setup).await;
+    records(&kafka, &dead_letters(&name), LETTERS).await;
+    org.clear_faults();
+    let desk = Desk::new(&setup);
+    let listed = desk.list(&["--limit", "7"]).await;
+    assert_eq!(listed.len(), 7);
+    let shown = desk
+        .good(&["show", listed[3]["address"].as_str().unwrap(), "--output", "json"])
+        .await;
+    let shown: Json = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["value"]["Customer_Id__c"], "c03");
+    assert_eq!((&shown["key"], &shown["redriven"]), (&json!("k"), &Json::Null));
+    assert_eq!(shown["headers"]["sfbridge_route"], "customers");
+    assert!(
+        shown["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("make the field longer"),
+        "{shown}"
+    );
+
+    let redrive = ["redrive", "--route", "customers", "--yes"];
+    let first = desk
+        .command(&[&redrive[..], &["--rate", "1"]].concat())
+        .spawn()
+        .unwrap();
+    until(PATIENCE, "the first ones", || async {
+        (accounts(&org).len() >= 2).then_some(())
+    })
+    .await;
+    desk.good(&redrive).await;
+    assert_eq!(accounts(&org).len(), LETTERS);
+    let first = timeout(RUN_LIMIT, first.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    let told = text(&first.stderr);
+    assert_eq!(first.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("another redrive holds the transactional id"),
+        "{told}"
+    );
+    assert!(desk.list(&["--pending"]).await.is_empty());
+}

@@ -51,7 +51,7 @@ async fn mirrored(with_a_kill: bool) {
         instance: format!("{name}-2"),
         ..setup.clone()
     };
-    let bridge = Bridge::start(&setup).await;
+    let _bridge = Bridge::start(&setup).await;
     let mut second = with_a_kill.then(|| Bridge::spawn(&other));
     until(PATIENCE, "the stream", || async {
         let streams = org.topic_counts("/data/AccountChangeEvent").unwrap().streams_open;
