@@ -66,13 +66,13 @@ impl RedrivenTopic {
         Err(topics.missing(&topic, &spec))
     }
 
-    /// The record that says what became of a dead letter.
-    pub fn record(&self, address: &str, value: impl Into<Bytes>) -> Record {
+    /// The record that says what became of a dead letter; without a value it is forgotten.
+    pub fn record(&self, address: &str, value: Option<Bytes>) -> Record {
         Record {
             topic: Arc::clone(&self.topic),
             partition: Some(PARTITION),
             key: Some(Bytes::copy_from_slice(address.as_bytes())),
-            value: Some(value.into()),
+            value,
             headers: Vec::new(),
             timestamp_ms: now_ms(),
         }

@@ -245,6 +245,55 @@ mod tests {
         assert!(poison.dead_lettered());
     }
 
+    fn consumed(record: &Record, offset: i64) -> ConsumedRecord {
+        let headers = record.headers.iter();
+        ConsumedRecord {
+            topic: Arc::clone(&record.topic),
+            partition: 0,
+            offset,
+            timestamp_ms: Some(record.timestamp_ms),
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), Some(value.clone())))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_letter_that_fails_again_keeps_its_source_and_counts_its_attempts() {
+        let source = ConsumedRecord {
+            topic: "orders".into(),
+            partition: 3,
+            offset: 41,
+            timestamp_ms: Some(1_234),
+            key: None,
+            value: Some(Bytes::from_static(b"v")),
+            headers: vec![("own".to_owned(), Some(Bytes::from_static(b"kept")))],
+        };
+        let reason = |error: &str, attempts| Reason {
+            kind: ErrorKind::Poison,
+            error: error.to_owned(),
+            attempts,
+        };
+        let topic: Arc<str> = "dead".into();
+        let first = consumed(&from_kafka(&topic, "orders", &source, &reason("one", 2)), 7);
+        assert_eq!(Source::of(&first), Source::of(&source));
+        assert_eq!((attempts_before(&source), attempts_before(&first)), (0, 2));
+        for second in [
+            from_kafka(&topic, "orders", &first, &reason("two", 1)),
+            again(&first, &reason("two", 1)),
+        ] {
+            let second = consumed(&second, 8);
+            assert_eq!(Source::of(&second), Source::of(&source));
+            assert_eq!(attempts_before(&second), 3);
+            assert_eq!(told_text(&second, "sfbridge_error"), Some("two"));
+            assert_eq!(told_text(&second, "sfbridge_route"), Some("orders"));
+            assert_eq!(told_text(&second, "own"), Some("kept"));
+            assert_eq!(second.headers.len(), first.headers.len());
+        }
+    }
+
     #[test]
     fn a_dead_letter_keeps_the_bytes_and_says_why_and_where_from() {
         let reason = Reason {

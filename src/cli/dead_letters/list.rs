@@ -57,7 +57,7 @@ pub(super) async fn run(arguments: &Args, desk: &Desk<'_>) -> Result<Exit, Refus
         if !selection.wants(&letter) {
             continue;
         }
-        let mark = marks.of(&letter.address());
+        let mark = marks.of(&letter.record);
         if (arguments.pending && mark.is_some()) || list.add(&letter, mark.as_ref()).is_ok() {
             continue;
         }

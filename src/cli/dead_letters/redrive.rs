@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::progress::Bar;
 use super::{Chosen, Desk, Refused};
 use crate::app::{Exit, Redriver};
-use crate::config::{LogConfig, RouteConfig};
+use crate::config::{Delivery, Flow, LogConfig, RouteConfig};
 use crate::kafka::{Extent, Scan, extents};
-use crate::routes::redrive::{Address, Ended, Letters, Marker, Marks, Pace, Rehearsed, Selection, Tally};
+use crate::routes::redrive::{
+    Address, Ended, Letter, Letters, Marker, Marks, Pace, Rehearsed, Selection, Tally,
+};
 use crate::runtime::shutdown::{Signals, stop_pair};
 use crate::telemetry::logging;
 
@@ -19,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  sfbridge dead-letters redrive --route customers --dry-run\n  sfbridge dead-letters redrive --route customers --since 24h --rate 50\n  sfbridge dead-letters redrive --route customers 'sfbridge.crm.dead-letters[3]@17' --yes\n\nEach dead letter that was not redriven yet goes through the route as it is configured now, in the order of its\npartition, beside a running bridge. What fails again is a new dead letter with its attempts counted up.\n\nToward Kafka each goes once: its records and the mark are one transaction. Toward Salesforce a crash between the\nrequest and the mark sends a letter once more, under the same event id or external id; an `insert` without an external\nid then makes a second record. A redriven record may be older than what the org or the topic has by now: it\noverwrites, as every upsert does.\n\nExit codes:\n  0 all of them went, or the route leaves them out\n  1 some are dead letters again, or could not be sent\n  64 configuration\n  75 interrupted; the same command goes on where it stopped"
+    after_help = "Examples:\n  sfbridge dead-letters redrive --route customers --dry-run\n  sfbridge dead-letters redrive --route customers --since 24h --rate 50\n  sfbridge dead-letters redrive --route customers 'sfbridge.crm.dead-letters[3]@17' --yes\n\nEach dead letter that was not redriven yet goes through the route as it is configured now, in the order of its partition, beside a running bridge. What fails again is a new dead letter with its attempts counted up.\n\nToward Kafka each goes once: its records and the mark are one transaction. Toward Salesforce a crash between the request and the mark sends a letter once more, under the same event id or external id; an `insert` without an external id then makes a second record. A redriven record may be older than what the org or the topic has by now: it overwrites, as every upsert does.\n\nExit codes:\n  0 all of them went, or the route leaves them out\n  1 some are dead letters again, or could not be sent\n  64 configuration\n  75 interrupted; the same command goes on where it stopped"
 )]
 pub(super) struct Args {
     /// The route whose dead letters go again
@@ -141,15 +143,20 @@ fn agreed(count: u64, route: &str) -> Result<bool, Refused> {
 }
 
 impl Order<'_> {
-    async fn letters(&self, pace: Pace) -> Result<Letters, Refused> {
-        let topics = &self.desk.topics;
-        let marks = Arc::new(Marks::read(topics).await?);
-        let scan = Scan::start(topics, self.extents.clone()).await?;
-        Ok(Letters::new(scan, self.selection.clone(), marks, pace))
+    async fn letters(&self, pace: Pace, marks: Marks) -> Result<Letters, Refused> {
+        let scan = Scan::start(&self.desk.topics, self.extents.clone()).await?;
+        let selection = self.selection.clone();
+        Ok(Letters::new(scan, selection, Arc::new(marks), pace))
+    }
+
+    /// All, as fast as they can be read.
+    async fn pending(&self) -> Result<Letters, Refused> {
+        let marks = Marks::read(&self.desk.topics).await?;
+        self.letters(Pace::UNLIMITED, marks).await
     }
 
     async fn count(&self) -> Result<u64, Refused> {
-        let mut letters = self.letters(Pace::UNLIMITED).await?;
+        let mut letters = self.pending().await?;
         let mut count = 0;
         while letters.next().await?.is_some() {
             count += 1;
@@ -169,11 +176,11 @@ impl Order<'_> {
 
     async fn rehearse(&self) -> Result<Exit, Refused> {
         let redriver = self.redriver().await?;
-        let letters = self.letters(Pace::UNLIMITED).await?;
+        let letters = self.pending().await?;
         // Nobody stops a rehearsal but by dropping it.
         let (_hold, stop) = stop_pair();
         let (mut go, mut left_out, mut fail) = (0_u64, 0_u64, 0_u64);
-        let show = |letter: &crate::routes::redrive::Letter, rehearsed| {
+        let show = |letter: &Letter, rehearsed| {
             let address = letter.address();
             let line = match rehearsed {
                 Rehearsed::Goes(what) => {
@@ -204,8 +211,15 @@ impl Order<'_> {
             connection, topics, ..
         } = self.desk;
         // It ends an earlier redrive of the route; what that one marked is read after this.
-        let mut marker = Marker::open(topics, connection, &self.route.name).await?;
-        let letters = self.letters(self.pace).await?;
+        let delivery = match &self.route.flow {
+            Flow::ToKafka(flow) => flow.delivery,
+            Flow::ToSalesforce(_) => Delivery::ExactlyOnce,
+        };
+        let mut marker = Marker::open(topics, connection, &self.route.name, delivery).await?;
+        let marks = Marks::read(topics).await?;
+        let held = extents(topics, &self.desk.dead_letter_topics(None)).await?;
+        marker.forget(&marks.obsolete(&held)).await?;
+        let letters = self.letters(self.pace, marks).await?;
         let (stop, stopped) = stop_pair();
         let tally = Tally::default();
         let status = Arc::clone(&redriver.status);

@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(arguments: &Args, desk: &Desk<'_>) -> Result<Exit, Refused> {
     let letter = read(&arguments.address, desk).await?;
-    let mark = Marks::read(&desk.topics).await?.of(&arguments.address);
+    let mark = Marks::read(&desk.topics).await?.of(&letter.record);
     let shown = value(&letter, desk.config).await;
     let document = match arguments.output {
         Form::Text => text(&letter, mark.as_ref(), &shown, desk.file),

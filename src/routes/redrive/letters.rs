@@ -105,7 +105,7 @@ impl Letters {
 
     fn chosen(&mut self, record: ConsumedRecord) -> Option<Letter> {
         let letter = Letter::new(record);
-        let is_chosen = self.selection.wants(&letter) && self.marks.of(&letter.address()).is_none();
+        let is_chosen = self.selection.wants(&letter) && self.marks.of(&letter.record).is_none();
         is_chosen.then(|| {
             self.pace.went(Instant::now());
             letter

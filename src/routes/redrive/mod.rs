@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use letter::{Address, Letter, NoAddress, Selection};
 pub use letters::{Letters, Pace};
-pub use marks::{Mark, Marker, Marks, Outcome};
+pub use marks::{Finished, Mark, Marker, Marks, Outcome};
 pub use remedy::remedy;
 
 /// How a redrive ended, if nothing failed.

@@ -103,8 +103,8 @@ const CODES: [(&str, &str); 24] = [
     ),
 ];
 
-/// By what this program says itself.
-const PHRASES: [(&str, &str); 14] = [
+/// By what this program says itself; the first one that stands in the error.
+const PHRASES: [(&str, &str); 16] = [
     (
         "no longer satisfies",
         "write a new version of the contract file that the event satisfies (`sfbridge contracts diff` shows what changed), restart the route and redrive",
@@ -115,19 +115,39 @@ const PHRASES: [(&str, &str); 14] = [
     ),
     (
         "refuses the record",
-        "raise the topic's limit (`max.message.bytes`; on a compacted topic give the output a key), then redrive",
+        "mend the topic's limits: `max.message.bytes`, `message.timestamp.after.max.ms`; a compacted topic needs an output with a key. Then redrive",
     ),
     (
-        "refuses a record",
-        "raise the topic's limit (`max.message.bytes`), then redrive",
+        "with a zero byte and a schema id",
+        "the value has no schema id in front: let the producer use the registry's serializer, or set the route's `format` to json; then redrive",
     ),
     (
-        "cannot be read",
-        "the source wrote something else than the route's `format` (or `key_format`) says: correct the producer, which sends a new record; or correct the route and redrive",
+        "the key cannot be read",
+        "correct the route's `key_format` or `key_field`, or the producer's keys; then restart the route and redrive",
     ),
     (
-        "begin with a zero byte",
-        "the value has no schema id in front: let the producer use the registry's serializer, or set the route's `format` to json",
+        "the value cannot be read",
+        "the source wrote something else than the route's `format` says: correct the producer and let it send the record anew, or correct the route and redrive",
+    ),
+    (
+        "the filter has no answer",
+        "let the filter ask whether a member is there before it reads it (`has(value.x) && value.x > 0`), restart the route and redrive",
+    ),
+    (
+        "key field",
+        "the event does not carry the field that is to be the key, or it is null: take another `key` for the output, restart the route and redrive",
+    ),
+    (
+        "on_tombstone is dead_letter",
+        "set `on_tombstone` to delete or ignore, restart the route and redrive; or leave the dead letter as it is",
+    ),
+    (
+        "tombstone",
+        "a null value says nothing here: filter tombstones out with `value != null`, or give the source's tombstones keys; then restart the route and redrive",
+    ),
+    (
+        "`diffFields`",
+        "set the route's `on_diff` to refetch (records are read again through REST) or to pass, restart the route and redrive",
     ),
     (
         "Salesforce takes",
@@ -138,24 +158,12 @@ const PHRASES: [(&str, &str); 14] = [
         "leave one record with this external id in Salesforce, then redrive",
     ),
     (
-        "expression",
-        "correct the CEL expression, or let it say what becomes of a missing member (`has(value.x) ? … : null`); then restart the route and redrive",
-    ),
-    (
         "unknown change type",
         "Salesforce sends something new: take a release that knows it, then redrive",
     ),
     (
-        "is outside the schema",
+        "another schema",
         "payload and schema do not belong together: report it to Salesforce with replay id and schema id",
-    ),
-    (
-        "bytes follow the last field",
-        "payload and schema do not belong together: report it to Salesforce with replay id and schema id",
-    ),
-    (
-        "diff",
-        "set the route's `on_diff` to refetch (records are read again through REST) or to pass, restart the route and redrive",
     ),
     (
         "field ",
@@ -211,7 +219,7 @@ mod tests {
                 "topic crm.a: AccountChangeEvent (schema x) no longer satisfies contract a.avsc: field B",
                 "write a new version",
             ),
-            ("topic t refuses the record: too large", "raise the topic's limit"),
+            ("topic t refuses the record: too large", "mend the topic's limits"),
             (
                 "the value cannot be read: it is not JSON from line 1",
                 "the source wrote",

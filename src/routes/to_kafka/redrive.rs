@@ -17,7 +17,7 @@ use crate::routes::cloud_event::record_timestamp_ms;
 use crate::routes::culprit::CulpritSearch;
 use crate::routes::dead_letter::{self, PoisonCounter, Reason, attempts_before};
 use crate::routes::output::{Outputs, ce_ids};
-use crate::routes::redrive::{Ended, Letter, Letters, Marker, Outcome, Rehearsed, Tally};
+use crate::routes::redrive::{Ended, Finished, Letter, Letters, Marker, Outcome, Rehearsed, Tally};
 use crate::routes::start::Resume;
 use crate::routes::tracker::Tracker;
 use crate::runtime::clock;
@@ -281,7 +281,7 @@ impl<'a> Redrive<'a> {
         self.policy.clear();
         let marks: Vec<_> = pending
             .iter()
-            .map(|(letter, outcome)| (letter.address(), *outcome))
+            .map(|(letter, outcome)| Finished::new(&letter.record, *outcome))
             .collect();
         match marker.write(batch.records, &marks).await {
             Ok(()) => {
@@ -313,7 +313,7 @@ impl<'a> Redrive<'a> {
             attempts: 1,
         };
         let record = dead_letter::again(&letter.record, &reason);
-        let marks = [(letter.address(), Outcome::DeadLetter)];
+        let marks = [Finished::new(&letter.record, Outcome::DeadLetter)];
         match marker.write(vec![record], &marks).await {
             Ok(()) => {
                 tally.count(Outcome::DeadLetter);

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::board::Place;
 use crate::error::Failure;
 use crate::kafka::{ConsumedRecord, LostOffsets, PartitionStream};
-use crate::routes::redrive::{Address, Letters, Outcome};
+use crate::routes::redrive::{Finished, Letters, Outcome};
 
 #[derive(Debug)]
 pub(super) enum Records {
@@ -26,14 +26,14 @@ pub(super) struct LetterRecords {
 /// What a worker tells about letters, for whoever stores the marks.
 #[derive(Debug, Default)]
 pub(super) struct LetterBook {
-    finished: Mutex<Vec<(Address, Outcome)>>,
+    finished: Mutex<Vec<Finished>>,
     failure: Mutex<Option<Failure>>,
     changed: Notify,
 }
 
 impl LetterBook {
     /// What was finished since the last call.
-    pub(super) fn take(&self) -> Vec<(Address, Outcome)> {
+    pub(super) fn take(&self) -> Vec<Finished> {
         std::mem::take(&mut self.finished.lock())
     }
 
@@ -138,7 +138,7 @@ impl Records {
     /// A record is answered, left out, or stored as a dead letter.
     pub(super) fn finished(&self, record: &ConsumedRecord, outcome: Outcome) {
         if let Self::Letters(LetterRecords { book, .. }) = self {
-            book.finished.lock().push((Address::of(record), outcome));
+            book.finished.lock().push(Finished::new(record, outcome));
             book.changed.notify_one();
         }
     }

@@ -106,8 +106,8 @@ async fn mark(book: &LetterBook, marker: &mut Marker, tally: &Tally) -> Result<(
     let finished = book.take();
     match marker.write(Vec::new(), &finished).await {
         Ok(()) => {
-            for (_, outcome) in finished {
-                tally.count(outcome);
+            for letter in finished {
+                tally.count(letter.outcome);
             }
             Ok(())
         }

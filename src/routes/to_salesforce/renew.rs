@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use super::target::Target;
 use super::window::Fate;
 use super::worker::{End, Worker};
-use crate::config::SalesforceTarget;
 use crate::routes::waits;
 
 /// A refusal that comes within this time of asking is not of a change that was missed.
@@ -27,9 +26,6 @@ impl Worker {
         let stale = Arc::clone(&self.target);
         let current = parts.target();
         if Arc::ptr_eq(&current, &stale) {
-            if let SalesforceTarget::Object { sobject, .. } = &route.flow.to {
-                route.shared.salesforce.rest.forget_describe(sobject).await;
-            }
             let load = || Target::load(&route.config.name, &route.flow, &parts.program, &route.shared);
             let loaded = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
             *parts.target.lock() = Arc::clone(&loaded);

@@ -281,6 +281,17 @@ mod tests {
         let id = event_id("cluster", &record(7, Some(1)));
         assert_eq!(id, event_id("cluster", &record(7, Some(1))));
         assert_eq!(id, "cc9ed2f0-6efe-520f-a8dd-10b64e41201d");
+        let mut letter = record(99, Some(5));
+        letter.topic = "dead".into();
+        for (name, value) in [
+            ("sfbridge_source", "orders[3]@7"),
+            (dead_letter::SOURCE_TIMESTAMP, "1"),
+        ] {
+            letter
+                .headers
+                .push((name.to_owned(), Some(Bytes::from_static(value.as_bytes()))));
+        }
+        assert_eq!(event_id("cluster", &letter), id, "a dead letter keeps it");
         for other in [
             event_id("cluster", &record(8, Some(1))),
             event_id("cluster", &record(7, Some(2))),
