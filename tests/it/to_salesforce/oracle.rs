@@ -68,7 +68,7 @@ impl Orders {
         for field in FIELDS.into_iter().filter(|field| Some(*field) != left_out) {
             let value = match (rng.random_range(0..5), field) {
                 (0, _) => Value::Null,
-                (_, "Total__c") => json!(self.made as f64 / 2.0),
+                (_, "Total__c") => json!(f64::from(u32::try_from(self.made).unwrap()) / 2.0),
                 _ => json!(format!("{field} {}", self.made)),
             };
             version.insert(field.to_owned(), value);
