@@ -79,12 +79,12 @@ impl Bare {
             .iter()
             .map(|number| {
                 let mut record = Target::Upsert.record(*number, records);
-                record["attributes"] = json!({"type": "Account"});
+                record["attributes"] = json!({"type": "Order__c"});
                 record
             })
             .collect();
         let url = format!(
-            "{}/services/data/v66.0/composite/sobjects/Account/Customer_Id__c",
+            "{}/services/data/v66.0/composite/sobjects/Order__c/Order_Number__c",
             self.instance_url
         );
         let body = json!({"allOrNone": false, "records": rows}).to_string();

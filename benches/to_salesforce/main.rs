@@ -82,7 +82,7 @@ impl Target {
     fn route(self, from: &str) -> String {
         let to = match self {
             Self::Upsert => {
-                "salesforce: Account, operation: upsert, external_id: Customer_Id__c, via: collections"
+                "salesforce: Order__c, operation: upsert, external_id: Order_Number__c, via: collections"
             }
             Self::Publish => "salesforce: /event/Order_Shipped__e",
         };
@@ -91,23 +91,23 @@ impl Target {
         )
     }
 
-    /// A record of some 300 bytes. Every customer comes twice.
+    /// A record of some 250 bytes. Every order that is upserted comes twice.
     pub fn record(self, number: u64, records: u64) -> Value {
-        let filling = "a customer of long standing, to be called before noon, ".repeat(2);
+        let notes = "a customer of long standing, to be called before noon, ".repeat(2);
         match self {
             Self::Upsert => json!({
-                "Customer_Id__c": format!("C-{:08}", number % (records / 2).max(1)),
-                "Name": format!("Customer {number}"),
-                "Phone": "+44 1225 000000",
-                "Fax": null,
-                "Description": filling,
+                "Order_Number__c": format!("O-{:08}", number % (records / 2).max(1)),
+                "Name": format!("Order {number}"),
+                "Total__c": 99.5,
+                "Items__c": null,
+                "Notes__c": notes,
             }),
             Self::Publish => json!({
                 "Order_Number__c": format!("O-{number:08}"),
                 "Carrier__c": "DHL",
                 "Weight__c": 1.5,
                 "Express__c": true,
-                "Notes__c": filling,
+                "Notes__c": notes,
             }),
         }
     }
@@ -166,9 +166,8 @@ async fn fill(kafka: &str, topic: &str, target: Target, records: u64) {
         let rows: Vec<(String, String)> = (from..records.min(from + 10_000))
             .map(|number| {
                 let record = target.record(number, records);
-                let key = record["Customer_Id__c"].as_str();
-                let key = key.or(record["Order_Number__c"].as_str()).unwrap_or_default();
-                (key.to_owned(), record.to_string())
+                let key = record["Order_Number__c"].as_str().unwrap().to_owned();
+                (key, record.to_string())
             })
             .collect();
         let rows: Vec<(&str, Option<&str>)> = rows

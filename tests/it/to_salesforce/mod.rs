@@ -153,6 +153,8 @@ async fn committed(kafka: &str, bridge: &str, route: &str, topic: &str) -> Vec<O
 async fn finished(kafka: &str, bridge: &str, route: &str, topic: &str) {
     let ends = topic::ends(kafka, topic, Isolation::ReadCommitted).await;
     until(PATIENCE, &format!("all of {topic} committed"), || async {
+        // Each look is a client of its own.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         let committed = committed(kafka, bridge, route, topic).await;
         let is_there = |(end, committed): (&i64, &Option<i64>)| committed.unwrap_or(0) >= *end;
         (committed.len() == ends.len() && ends.iter().zip(&committed).all(is_there)).then_some(())
