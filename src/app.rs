@@ -27,6 +27,7 @@ use crate::runtime::task::{Task, spawn};
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
 use bridge::Bridge;
+pub(crate) use bridge::written_topics;
 
 /// What the process tells whoever started it; the codes of sysexits.h, as supervisors know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! The command line: one file a command, one line here for each. A command answers with its exit code;
 //! documents go to stdout, complaints and logs to stderr.
 
+mod answer;
+mod check;
 mod config;
 mod contracts;
 mod demo;
@@ -41,6 +43,8 @@ struct Cli {
 enum Command {
     /// Run the bridge: the daemon
     Run(run::Args),
+    /// Say whether the bridge can run as it is configured: a line each, ✓ or ✗ and the remedy
+    Check(check::Args),
     /// See it work: a simulated org, an embedded Kafka, and a reader that counts what arrives
     Demo(demo::Args),
     /// Run a simulated Salesforce org on loopback: lively data, and faults on demand
@@ -70,6 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match cli.command {
         Command::Run(arguments) => run::run(&arguments, &cli.config),
+        Command::Check(arguments) => check::run(&arguments, &cli.config),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),

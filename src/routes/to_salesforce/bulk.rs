@@ -112,7 +112,8 @@ impl Worker {
         let mut records: Vec<Map<String, Json>> = Vec::with_capacity(places.len());
         let mut by_key: HashMap<String, usize> = HashMap::with_capacity(places.len());
         for place in places {
-            let Some(Outgoing::Record { body, .. }) = self.window.item(*place).map(|item| &item.content.send) else {
+            let Some(Outgoing::Record { body, .. }) = self.window.item(*place).map(|item| &item.content.send)
+            else {
                 continue;
             };
             let body: Map<String, Json> = serde_json::from_str(body.get()).unwrap_or_default();
@@ -161,7 +162,12 @@ impl Worker {
         // What it did not come to, or what came back under another key, has no verdict: record by record it gets one.
         self.is_bulk_spent = verdicts.len() < places.len();
         if let Some(job) = done.filter(|job| job.state != JobState::JobComplete) {
-            tracing::warn!(job = job.id, state = job.state.name(), processed = job.processed, "bulk job ended early");
+            tracing::warn!(
+                job = job.id,
+                state = job.state.name(),
+                processed = job.processed,
+                "bulk job ended early"
+            );
         }
         self.settle_places(announced, places, &verdicts).await;
         let (answered, verdicts): (Vec<usize>, Vec<RowVerdict>) = places
@@ -222,7 +228,10 @@ impl Worker {
     }
 
     fn job_key(&self) -> String {
-        format!("{}@{}[{}]", self.parts.route.config.name, self.place.0, self.place.1)
+        format!(
+            "{}@{}[{}]",
+            self.parts.route.config.name, self.place.0, self.place.1
+        )
     }
 
     async fn note_job(&self, job: Option<&str>) -> Result<(), End> {
@@ -281,6 +290,9 @@ mod tests {
         assert!(!is_bulk(&flow(Operation::Insert, Via::Auto), u64::MAX, 1));
         assert!(!is_bulk(&flow(Operation::Upsert, Via::Collections), u64::MAX, 1));
         assert!(is_bulk(&flow(Operation::Upsert, Via::Bulk), 1, 10_000));
-        assert!(!is_bulk(&flow(Operation::Update, Via::Bulk), 1, 1), "by an external id");
+        assert!(
+            !is_bulk(&flow(Operation::Update, Via::Bulk), 1, 1),
+            "by an external id"
+        );
     }
 }

@@ -33,7 +33,8 @@ impl Worker {
         let route = self.parts.route.config.name.clone();
         let mut intents = Vec::with_capacity(places.len());
         for place in places {
-            let Some(Outgoing::Record { body, .. }) = self.window.item(*place).map(|item| &item.content.send) else {
+            let Some(Outgoing::Record { body, .. }) = self.window.item(*place).map(|item| &item.content.send)
+            else {
                 continue;
             };
             // It was written from such a map.

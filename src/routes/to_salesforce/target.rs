@@ -113,9 +113,8 @@ impl Target {
         let schema = salesforce.schemas.get(&info.schema_id).await?;
         let session = salesforce.tokens.session().await?;
         let user = session.user_id.as_deref().unwrap_or(NOBODY);
-        let event =
-            EventTarget::new(Arc::clone(program), &schema, user)
-                .map_err(|wrong| Refusal::halt(route, &wrong))?;
+        let event = EventTarget::new(Arc::clone(program), &schema, user)
+            .map_err(|wrong| Refusal::halt(route, &wrong))?;
         Ok(Self::Event {
             schema_id: info.schema_id.into(),
             event,

@@ -61,7 +61,8 @@ impl Worker {
         let mut values = Vec::new();
         for place in places {
             if let Some(Outgoing::Record {
-                external_id: Some(id), ..
+                external_id: Some(id),
+                ..
             }) = self.window.item(*place).map(|item| &item.content.send)
             {
                 values.push(id.as_sent().to_owned());
@@ -77,7 +78,9 @@ impl Worker {
         };
         let (mut named, mut dead) = (Vec::new(), Vec::new());
         for place in places {
-            let Some(item) = self.window.item(*place) else { continue };
+            let Some(item) = self.window.item(*place) else {
+                continue;
+            };
             let Outgoing::Record {
                 body,
                 external_id: Some(id),

@@ -63,14 +63,25 @@ async fn a_thousand_edits_from_each_side_reach_the_other_once_and_traffic_stops(
     .await;
     let filtered = "sfbridge_records_written_total";
     until(PATIENCE, "all own writes recognised", || async {
-        let own = bridge.metric(filtered, "route=\"changes\",outcome=\"filtered\"").await;
-        let through = bridge.metric(filtered, "route=\"changes\",outcome=\"written\"").await;
-        let events = org.topic_counts("/data/AccountChangeEvent").unwrap().events_stored;
+        let own = bridge
+            .metric(filtered, "route=\"changes\",outcome=\"filtered\"")
+            .await;
+        let through = bridge
+            .metric(filtered, "route=\"changes\",outcome=\"written\"")
+            .await;
+        let events = org
+            .topic_counts("/data/AccountChangeEvent")
+            .unwrap()
+            .events_stored;
         (own + through >= events as f64).then_some(())
     })
     .await;
     let seen = records(&kafka, &out, EDITS).await;
-    let foreign: Vec<String> = seen.iter().map(|record| record.value_text()).filter(|text| text.contains("people's")).collect();
+    let foreign: Vec<String> = seen
+        .iter()
+        .map(|record| record.value_text())
+        .filter(|text| text.contains("people's"))
+        .collect();
     assert_eq!(foreign.len(), EDITS, "each edit of a person once");
     assert_eq!(seen.len(), EDITS, "and nothing that the bridge wrote");
 }

@@ -106,7 +106,11 @@ async fn a_large_backlog_goes_through_bulk_and_every_row_comes_back_with_its_ver
     topic::create(&kafka, &from, 1, &[]).await;
     let values: Vec<String> = (0..3_000)
         .map(|n| {
-            let name = if n == 42 { "#N/A".to_owned() } else { format!("N{n}") };
+            let name = if n == 42 {
+                "#N/A".to_owned()
+            } else {
+                format!("N{n}")
+            };
             json!({"Customer_Id__c": format!("c{}", n % 2_000), "Name": name, "Phone": null}).to_string()
         })
         .collect();
@@ -116,7 +120,9 @@ async fn a_large_backlog_goes_through_bulk_and_every_row_comes_back_with_its_ver
     let routes = format!("{}      via: bulk\n", upsert_route(&from));
     let bridge = Bridge::start(&Setup::new(&name, &kafka, &org, &routes)).await;
     until(PATIENCE, "all answers", || async {
-        let written = bridge.metric("sfbridge_records_written_total", "outcome=\"written\"").await;
+        let written = bridge
+            .metric("sfbridge_records_written_total", "outcome=\"written\"")
+            .await;
         (written >= 2_998.0).then_some(())
     })
     .await;
@@ -126,7 +132,14 @@ async fn a_large_backlog_goes_through_bulk_and_every_row_comes_back_with_its_ver
     assert_eq!(accounts["c42"]["Name"], "N2042");
     assert_eq!(accounts["c1999"]["Name"], "N1999");
     let dead = records(&kafka, &dead_letters(&name), 2).await;
-    let sources: Vec<String> = dead.iter().map(|record| record.header("sfbridge_source").unwrap()).collect();
-    assert_eq!(sources, [format!("{from}[0]@77"), format!("{from}[0]@2077")], "both versions of the refused one");
+    let sources: Vec<String> = dead
+        .iter()
+        .map(|record| record.header("sfbridge_source").unwrap())
+        .collect();
+    assert_eq!(
+        sources,
+        [format!("{from}[0]@77"), format!("{from}[0]@2077")],
+        "both versions of the refused one"
+    );
     assert!(bridge.log().contains("bulk job"), "it went through Bulk");
 }
