@@ -8,6 +8,7 @@ mod contracts;
 mod demo;
 mod run;
 pub mod simulate;
+mod status;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,6 +46,8 @@ enum Command {
     Run(run::Args),
     /// Say whether the bridge can run as it is configured: a line each, ✓ or ✗ and the remedy
     Check(check::Args),
+    /// Show what a running bridge does: its routes, what is stuck, why, and what to do
+    Status(status::Args),
     /// See it work: a simulated org, an embedded Kafka, and a reader that counts what arrives
     Demo(demo::Args),
     /// Run a simulated Salesforce org on loopback: lively data, and faults on demand
@@ -75,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match cli.command {
         Command::Run(arguments) => run::run(&arguments, &cli.config),
         Command::Check(arguments) => check::run(&arguments, &cli.config),
+        Command::Status(arguments) => status::run(&arguments, &cli.config),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),

@@ -1,6 +1,7 @@
 //! The commands of an operator as a person or a script runs them: the real program, a real broker, a simulated org.
 
 mod check;
+mod status;
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
@@ -73,6 +74,7 @@ async fn every_commands_help_shows_an_example() {
     let desk = Desk::with("");
     for command in [
         &["check"][..],
+        &["status"],
     ] {
         let (code, shown, _) = desk.said(&[command, &["--help"]].concat()).await;
         assert_eq!(code, Some(0), "{command:?}");
