@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod contracts;
 mod demo;
+mod positions;
 mod run;
 pub mod simulate;
 mod status;
@@ -48,6 +49,8 @@ enum Command {
     Check(check::Args),
     /// Show what a running bridge does: its routes, what is stuck, why, and what to do
     Status(status::Args),
+    /// Show where routes stand, and let them go on from elsewhere
+    Positions(positions::Args),
     /// See it work: a simulated org, an embedded Kafka, and a reader that counts what arrives
     Demo(demo::Args),
     /// Run a simulated Salesforce org on loopback: lively data, and faults on demand
@@ -79,6 +82,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run(arguments) => run::run(&arguments, &cli.config),
         Command::Check(arguments) => check::run(&arguments, &cli.config),
         Command::Status(arguments) => status::run(&arguments, &cli.config),
+        Command::Positions(arguments) => positions::run(&arguments, &cli.config),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),

@@ -1,6 +1,7 @@
 //! The commands of an operator as a person or a script runs them: the real program, a real broker, a simulated org.
 
 mod check;
+mod positions;
 mod status;
 
 use std::path::PathBuf;
@@ -75,6 +76,9 @@ async fn every_commands_help_shows_an_example() {
     for command in [
         &["check"][..],
         &["status"],
+        &["positions", "list"],
+        &["positions", "set"],
+        &["positions", "reset"],
     ] {
         let (code, shown, _) = desk.said(&[command, &["--help"]].concat()).await;
         assert_eq!(code, Some(0), "{command:?}");
