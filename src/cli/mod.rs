@@ -7,9 +7,11 @@ mod config;
 mod contracts;
 mod demo;
 mod positions;
+mod publish;
 mod run;
 pub mod simulate;
 mod status;
+mod tail;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -51,6 +53,10 @@ enum Command {
     Status(status::Args),
     /// Show where routes stand, and let them go on from elsewhere
     Positions(positions::Args),
+    /// Show the events of a Salesforce topic as JSON lines; needs no Kafka
+    Tail(tail::Args),
+    /// Publish platform events from JSON, one or a line each
+    Publish(publish::Args),
     /// See it work: a simulated org, an embedded Kafka, and a reader that counts what arrives
     Demo(demo::Args),
     /// Run a simulated Salesforce org on loopback: lively data, and faults on demand
@@ -83,6 +89,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check(arguments) => check::run(&arguments, &cli.config),
         Command::Status(arguments) => status::run(&arguments, &cli.config),
         Command::Positions(arguments) => positions::run(&arguments, &cli.config),
+        Command::Tail(arguments) => tail::run(&arguments, &cli.config),
+        Command::Publish(arguments) => publish::run(&arguments, &cli.config),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),

@@ -1,6 +1,7 @@
 //! The commands of an operator as a person or a script runs them: the real program, a real broker, a simulated org.
 
 mod check;
+mod events;
 mod positions;
 mod status;
 
@@ -76,6 +77,8 @@ async fn every_commands_help_shows_an_example() {
     for command in [
         &["check"][..],
         &["status"],
+        &["tail"],
+        &["publish"],
         &["positions", "list"],
         &["positions", "set"],
         &["positions", "reset"],
