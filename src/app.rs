@@ -6,6 +6,7 @@
 //! ```
 
 mod bridge;
+mod redrive;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::runtime::task::{Task, spawn};
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
 use bridge::Bridge;
-pub(crate) use bridge::written_topics;
+pub use redrive::Redriver;
 
 /// What the process tells whoever started it; the codes of sysexits.h, as supervisors know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,20 +226,11 @@ impl App {
             failure,
         })?;
         let (positions, ownership) = self.join(&topics).await?;
-        let shared = Shared {
-            bridge: config.bridge.name.as_str().into(),
-            connection,
-            own_writes: OwnWrites::new(&config.bridge.name, &config.routes, &topics),
-            topics,
-            positions,
-            salesforce,
-            registry: self.registry()?,
-            naming: config
-                .schema_registry
-                .as_ref()
-                .map_or(SubjectNaming::Topic, |registry| registry.subject),
-            metrics: self.metrics.clone(),
-        };
+        let registry = self.registry()?;
+        let metrics = self.metrics.clone();
+        let shared = shared(
+            config, connection, topics, positions, salesforce, registry, metrics,
+        );
         Ok(Bridge::new(
             config.clone(),
             Arc::clone(&self.statuses),
@@ -319,6 +311,32 @@ impl App {
         let positions = PositionStore::open(topics).await?;
         let ownership = Ownership::join(topics, &self.config.bridge.instance).await?;
         Ok((Arc::new(positions), ownership))
+    }
+}
+
+/// What the routes of a bridge share.
+fn shared(
+    config: &Config,
+    connection: Connection,
+    topics: Topics,
+    positions: Arc<PositionStore>,
+    salesforce: Salesforce,
+    registry: Option<Registry>,
+    metrics: Metrics,
+) -> Shared {
+    Shared {
+        bridge: config.bridge.name.as_str().into(),
+        connection,
+        own_writes: OwnWrites::new(&config.bridge.name, &config.routes, &topics),
+        topics,
+        positions,
+        salesforce,
+        registry,
+        naming: config
+            .schema_registry
+            .as_ref()
+            .map_or(SubjectNaming::Topic, |registry| registry.subject),
+        metrics,
     }
 }
 

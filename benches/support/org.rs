@@ -46,16 +46,20 @@ impl Org {
         }
     }
 
+    /// What the control API answers.
+    pub async fn control(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("{}/{path}", self.control_url));
+        let answer = request.json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        // Some say nothing.
+        answer.json().await.unwrap_or_default()
+    }
+
     /// Emits one account change and gives its number.
     pub async fn emit(&self) -> u64 {
-        let answer = self
-            .client
-            .post(format!("{}/test-events", self.control_url))
-            .json(&json!({"count": 1, "bytes": EVENT_BYTES}))
-            .send()
-            .await
-            .unwrap();
-        let told: Value = answer.json().await.unwrap();
+        let told = self
+            .control("test-events", &json!({"count": 1, "bytes": EVENT_BYTES}))
+            .await;
         told["first"].as_u64().unwrap()
     }
 }

@@ -179,16 +179,7 @@ impl Bridge {
                 self.running.start(&name, |stop| route.run(stop));
             }
             Flow::ToSalesforce(flow) => {
-                let route = ToSalesforceRoute {
-                    instance: self.config.bridge.instance.clone(),
-                    except: written_topics(&self.config),
-                    api_reserve_percent: self.config.salesforce.api_reserve_percent,
-                    bulk_threshold: self.config.salesforce.bulk_threshold,
-                    config,
-                    flow,
-                    status,
-                    shared,
-                };
+                let route = ToSalesforceRoute::new(&self.config, config, flow, status, shared);
                 self.running.start(&name, |stop| route.run(stop));
             }
         }
@@ -271,21 +262,6 @@ fn describe(statuses: &[Arc<RouteStatus>], route: &str) -> String {
             status.counters.in_hand.load(std::sync::atomic::Ordering::Relaxed)
         });
     format!("route {route}: {in_hand} events in hand")
-}
-
-/// What this configuration writes to Kafka: a source's `^regex` never matches it.
-pub(crate) fn written_topics(config: &Config) -> Vec<String> {
-    let outputs = config.routes.iter().flat_map(|route| {
-        let to = match &route.flow {
-            Flow::ToKafka(flow) => flow.to.as_slice(),
-            Flow::ToSalesforce(_) => &[],
-        };
-        let topics = to
-            .iter()
-            .map(|output| output.topic.replace("{route}", &route.name));
-        topics.chain([route.dead_letter.topic.clone()])
-    });
-    outputs.collect()
 }
 
 /// Keeps up with which routes to Salesforce are paused, also by another instance.

@@ -5,6 +5,7 @@ mod answer;
 mod check;
 mod config;
 mod contracts;
+mod dead_letters;
 mod demo;
 mod positions;
 mod publish;
@@ -67,6 +68,12 @@ enum Command {
     /// Check, show, compare, export and document the contracts
     #[command(after_help = "Example:\n  sfbridge contracts check --config config/sfbridge.yaml")]
     Contracts(contracts::Args),
+    /// List and show what could not be delivered, and send it again
+    #[command(
+        name = "dead-letters",
+        after_help = "Example:\n  sfbridge dead-letters list --route customers --config config/sfbridge.yaml"
+    )]
+    DeadLetters(dead_letters::Args),
 }
 
 /// Parses the command line (the first argument is the program's name) and runs the command.
@@ -95,6 +102,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),
         Command::Contracts(arguments) => contracts::run(&arguments, &cli.config),
+        Command::DeadLetters(arguments) => dead_letters::run(&arguments, &cli.config),
     }
 }
 

@@ -79,6 +79,27 @@ impl CompactedReader {
         key: &str,
         on_wait: OnWait<'_>,
     ) -> Result<Option<Vec<u8>>, Failure> {
+        let read = self.answered(partition, on_wait).await?;
+        Ok(read.latest.get(key.as_bytes()).cloned())
+    }
+
+    /// The latest committed value of every key in `partition`, as of now or later.
+    ///
+    /// # Errors
+    /// As [`CompactedReader::read`].
+    pub(super) async fn read_all(
+        &self,
+        partition: i32,
+        on_wait: OnWait<'_>,
+    ) -> Result<HashMap<Vec<u8>, Vec<u8>>, Failure> {
+        Ok(self.answered(partition, on_wait).await?.latest.clone())
+    }
+
+    async fn answered(
+        &self,
+        partition: i32,
+        on_wait: OnWait<'_>,
+    ) -> Result<tokio::sync::MutexGuard<'_, Read>, Failure> {
         let slot = usize::try_from(partition)
             .ok()
             .and_then(|index| self.partitions.get(index))
@@ -93,7 +114,7 @@ impl CompactedReader {
             passed?;
             read.answered = asked;
         }
-        Ok(read.latest.get(key.as_bytes()).cloned())
+        Ok(read)
     }
 
     /// Waits for the pass under way, saying what it waits for.

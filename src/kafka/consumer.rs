@@ -34,6 +34,7 @@ use self::board::Shared;
 use self::context::MemberContext;
 pub use self::group::Standpoint;
 use self::place::Keeper;
+pub(super) use self::record::record_of;
 pub use self::start::{LossReason, LostOffsets};
 use self::stream::Capacity;
 pub use self::stream::{ConsumedRecord, PartitionStream};

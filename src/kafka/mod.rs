@@ -6,6 +6,8 @@
 //!             ──▶ PositionStore  where a route stands, read past other routes' open transactions
 //!             ──▶ GroupConsumer  a group's records, a stream a partition, committed when the caller says so
 //!             ──▶ WritesTopic    what is about to be written to the other side, followed by every instance
+//!             ──▶ Scan           topics read once, to their present end
+//!             ──▶ RedrivenTopic  which dead letters were sent again
 //!             ──▶ Ownership      which routes this instance runs, and which are paused
 //! ```
 //!
@@ -19,6 +21,8 @@ mod ownership;
 mod positions;
 mod producer;
 mod record;
+mod redriven;
+mod scan;
 mod topics;
 mod writes;
 
@@ -31,5 +35,7 @@ pub use ownership::{Assignment, Ownership, is_paused};
 pub use positions::{PositionStore, internal_topics};
 pub use producer::{Handed, Refusal, RouteProducer, Timing, WriteError, Written};
 pub use record::{Record, partition_of};
+pub use redriven::RedrivenTopic;
+pub use scan::{Extent, Scan, extents};
 pub use topics::{TopicFinding, TopicUse, Topics};
 pub use writes::{Changes, Following, WritesTopic};

@@ -269,7 +269,7 @@ fn vanished(connection: &Connection, topic: &str, partitions: i32) -> Failure {
     ))
 }
 
-fn resized(topic: &str, noted: i32, found: i32) -> Failure {
+pub(super) fn resized(topic: &str, noted: i32, found: i32) -> Failure {
     Failure::new(
         ErrorKind::Denied,
         format!(

@@ -22,6 +22,15 @@ pub struct Reason {
     pub attempts: u32,
 }
 
+impl Reason {
+    fn with_attempts(&self, attempts: u32) -> Self {
+        Self {
+            attempts,
+            ..self.clone()
+        }
+    }
+}
+
 /// The payload of an event is a bare Avro datum.
 pub const CONTENT_TYPE: &str = "avro/binary";
 
@@ -68,7 +77,8 @@ pub fn from_kafka(
     let mut headers: Vec<Header> = kept
         .map(|(name, value)| (Cow::Owned(name.clone()), value.clone().unwrap_or_default()))
         .collect();
-    headers.extend(told(route, place, reason, now_ms));
+    let attempts = attempts_before(source).saturating_add(reason.attempts);
+    headers.extend(told(route, place, &reason.with_attempts(attempts), now_ms));
     if let Some(at) = timestamp_ms {
         headers.push(header(SOURCE_TIMESTAMP, Bytes::from(at.to_string())));
     }
@@ -104,23 +114,68 @@ impl Source {
 
     /// What a dead letter's headers tell; None where they do not, or tell of Salesforce.
     fn told_by(record: &ConsumedRecord) -> Option<Self> {
-        let text = |wanted: &str| {
-            let (_, value) = record.headers.iter().find(|(name, _)| name == wanted)?;
-            std::str::from_utf8(value.as_deref()?).ok()
-        };
-        let (place, offset) = text("sfbridge_source")?.rsplit_once('@')?;
-        let (topic, partition) = place.strip_suffix(']')?.rsplit_once('[')?;
+        let (topic, partition, offset) = place_of(told_text(record, "sfbridge_source")?)?;
         Some(Self {
             topic: topic.into(),
-            partition: partition.parse().ok()?,
-            offset: offset.parse().ok()?,
-            timestamp_ms: text(SOURCE_TIMESTAMP).and_then(|at| at.parse().ok()),
+            partition,
+            offset,
+            timestamp_ms: told_text(record, SOURCE_TIMESTAMP).and_then(|at| at.parse().ok()),
         })
     }
 }
 
+/// `<topic>[<partition>]@<offset>` in its parts.
+pub fn place_of(text: &str) -> Option<(&str, i32, i64)> {
+    let (place, offset) = text.rsplit_once('@')?;
+    let (topic, partition) = place.strip_suffix(']')?.rsplit_once('[')?;
+    Some((topic, partition.parse().ok()?, offset.parse().ok()?))
+}
+
 /// The timestamp of the record in its own topic, milliseconds since the epoch: a redrive keeps the event's id with it.
 pub const SOURCE_TIMESTAMP: &str = "sfbridge_source_timestamp";
+
+/// The output that could not have an event of Salesforce, by its topic as configured. Without it none could.
+pub const OUTPUT: &str = "sfbridge_output";
+
+/// A dead letter once more, for another reason: what it was and where it came from stay.
+pub fn again(letter: &ConsumedRecord, reason: &Reason) -> Record {
+    let now_ms = clock::now_ms();
+    let text = |name: &str| told_text(letter, name).unwrap_or_default();
+    let attempts = attempts_before(letter).saturating_add(reason.attempts);
+    let kept = letter
+        .headers
+        .iter()
+        .filter(|(name, _)| !TOLD.contains(&name.as_str()));
+    let mut headers: Vec<Header> = kept
+        .map(|(name, value)| (Cow::Owned(name.clone()), value.clone().unwrap_or_default()))
+        .collect();
+    headers.extend(told(
+        text("sfbridge_route"),
+        text("sfbridge_source").to_owned(),
+        &reason.with_attempts(attempts),
+        now_ms,
+    ));
+    Record {
+        topic: Arc::clone(&letter.topic),
+        partition: None,
+        key: letter.key.clone(),
+        value: letter.value.clone(),
+        headers,
+        timestamp_ms: now_ms,
+    }
+}
+
+/// How often a record that is a dead letter has been tried; none for any other.
+pub fn attempts_before(record: &ConsumedRecord) -> u32 {
+    let attempts = told_text(record, "sfbridge_source").and(told_text(record, "sfbridge_attempts"));
+    attempts.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// A header of a dead letter, where it is text.
+pub fn told_text<'a>(record: &'a ConsumedRecord, name: &str) -> Option<&'a str> {
+    let (_, value) = record.headers.iter().find(|(found, _)| found == name)?;
+    std::str::from_utf8(value.as_deref()?).ok()
+}
 
 fn is_ours(header: &str) -> bool {
     header == SOURCE_TIMESTAMP || TOLD.contains(&header)
@@ -188,6 +243,55 @@ mod tests {
         assert!(!poison.dead_lettered());
         assert!(!poison.dead_lettered());
         assert!(poison.dead_lettered());
+    }
+
+    fn consumed(record: &Record, offset: i64) -> ConsumedRecord {
+        let headers = record.headers.iter();
+        ConsumedRecord {
+            topic: Arc::clone(&record.topic),
+            partition: 0,
+            offset,
+            timestamp_ms: Some(record.timestamp_ms),
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), Some(value.clone())))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_letter_that_fails_again_keeps_its_source_and_counts_its_attempts() {
+        let source = ConsumedRecord {
+            topic: "orders".into(),
+            partition: 3,
+            offset: 41,
+            timestamp_ms: Some(1_234),
+            key: None,
+            value: Some(Bytes::from_static(b"v")),
+            headers: vec![("own".to_owned(), Some(Bytes::from_static(b"kept")))],
+        };
+        let reason = |error: &str, attempts| Reason {
+            kind: ErrorKind::Poison,
+            error: error.to_owned(),
+            attempts,
+        };
+        let topic: Arc<str> = "dead".into();
+        let first = consumed(&from_kafka(&topic, "orders", &source, &reason("one", 2)), 7);
+        assert_eq!(Source::of(&first), Source::of(&source));
+        assert_eq!((attempts_before(&source), attempts_before(&first)), (0, 2));
+        for second in [
+            from_kafka(&topic, "orders", &first, &reason("two", 1)),
+            again(&first, &reason("two", 1)),
+        ] {
+            let second = consumed(&second, 8);
+            assert_eq!(Source::of(&second), Source::of(&source));
+            assert_eq!(attempts_before(&second), 3);
+            assert_eq!(told_text(&second, "sfbridge_error"), Some("two"));
+            assert_eq!(told_text(&second, "sfbridge_route"), Some("orders"));
+            assert_eq!(told_text(&second, "own"), Some("kept"));
+            assert_eq!(second.headers.len(), first.headers.len());
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod loop_guard;
 pub mod mapping;
 pub mod output;
 pub mod position;
+pub mod redrive;
 pub mod reread;
 pub mod route;
 pub mod start;

@@ -49,6 +49,7 @@ fn assert_all_arrived(code: Option<i32>, said: &str, complaints: &str) {
         "{said}\n{complaints}"
     );
     assert!(told(said, "events sent") > 0, "{said}");
+    assert!(told(said, "published") > 0, "back into Salesforce, too: {said}");
     assert!(
         told(said, "records written") >= told(said, "events sent"),
         "{said}"

@@ -12,6 +12,7 @@ mod commands;
 mod compatibility;
 mod config;
 mod contracts_cli;
+mod dead_letters;
 mod demo;
 mod foreign_avro;
 mod foreign_clients;

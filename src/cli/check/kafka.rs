@@ -2,13 +2,13 @@
 
 use super::REACH_KAFKA;
 use super::lines::Lines;
-use crate::app::written_topics;
 use crate::cli::contracts::org::{Org, Refusal};
 use crate::config::{Config, KafkaOutput, KafkaTopics, RouteConfig, ToKafkaConfig, ToSalesforceConfig};
 use crate::error::Failure;
 use crate::kafka::{Connection, TopicFinding, TopicUse, Topics};
 use crate::routes::gap;
 use crate::routes::output::{Names, is_channel, topic_name};
+use crate::routes::to_salesforce::written_topics;
 
 /// As long as Salesforce keeps events: a reader that was down shorter has lost nothing on either side.
 const KEPT_MS: i64 = 72 * HOUR_MS;

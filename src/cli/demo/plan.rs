@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-/// One of the two routes.
+/// The route whose topic the way back reads.
+pub(super) const SHIPPED: &str = "orders-shipped";
+
+/// A route that the demonstration's reader checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlannedRoute {
     pub(super) name: &'static str,
@@ -19,6 +22,8 @@ pub(super) struct Plan {
     /// Of the bridge; on a real Kafka no other run's topics, group or transactional ids bear it.
     pub(super) bridge: String,
     pub(super) routes: Vec<PlannedRoute>,
+    /// The way back: where it reads.
+    pub(super) back_from: String,
 }
 
 /// The objects whose changes the simulated org sends.
@@ -39,12 +44,13 @@ impl Plan {
                     topics: ENTITIES.map(changes).to_vec(),
                 },
                 PlannedRoute {
-                    name: "orders-shipped",
+                    name: SHIPPED,
                     from: "/event/Order_Shipped__e",
                     to: shipped.clone(),
-                    topics: vec![shipped],
+                    topics: vec![shipped.clone()],
                 },
             ],
+            back_from: shipped,
             bridge,
         }
     }
@@ -77,6 +83,12 @@ impl Plan {
                 route.name, route.from, route.to
             );
         }
+        // Writing into a String cannot fail.
+        let _ = write!(
+            text,
+            "  - name: invoices\n    from: {{ kafka: \"{}\", format: json, start: earliest }}\n    to:\n      salesforce: /event/Invoice_Paid__e\n      fields: {{ Invoice__c: value.Order_Number__c, Amount__c: value.Weight__c }}\n",
+            self.back_from
+        );
         text
     }
 }
@@ -113,7 +125,7 @@ mod tests {
         let loaded = loaded.expect("valid");
         assert!(loaded.unsupported().is_empty());
         assert_eq!(loaded.config.bridge.name, "demo-1a2b");
-        assert_eq!(loaded.config.routes.len(), 2);
+        assert_eq!(loaded.config.routes.len(), 3);
         assert_eq!(plan.data_topics().len(), 4);
     }
 }

@@ -277,7 +277,7 @@ impl Live {
                 // Where nobody looks any more the check goes on: its outcome is the exit code.
                 let _ = self.screen.paint(&view::table(&snapshot));
             }
-            if snapshot.missing() == 0 || bridge.is_finished() {
+            if (snapshot.missing() == 0 && snapshot.is_published()) || bridge.is_finished() {
                 return Ok(Finished::Delivered);
             }
             if snapshot.verdict.arrived > arrived {
@@ -298,6 +298,7 @@ impl Live {
             let seen = self.board.route(&status.name);
             RouteRow {
                 name: status.name.to_string(),
+                is_back: status.direction == "to_salesforce",
                 state: status.state(),
                 events: status.counters.events_received.load(Ordering::Relaxed),
                 records: status.counters.records_written.load(Ordering::Relaxed),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::board::SeenRecord;
 use super::ledger::Verdict;
+use super::plan::SHIPPED;
 use super::screen::{Line, Tone};
 use crate::routes::state::{RouteState, StateName};
 
@@ -12,6 +13,8 @@ use crate::routes::state::{RouteState, StateName};
 #[derive(Debug, Clone)]
 pub(super) struct RouteRow {
     pub(super) name: String,
+    /// From Kafka to Salesforce: what it writes is not read back.
+    pub(super) is_back: bool,
     pub(super) state: RouteState,
     pub(super) events: u64,
     pub(super) records: u64,
@@ -47,6 +50,16 @@ impl Snapshot {
 
     pub(super) const fn is_good(&self) -> bool {
         self.missing() == 0 && self.verdict.is_good()
+    }
+
+    /// Whether the way back has published what the route before it wrote.
+    pub(super) fn is_published(&self) -> bool {
+        let shipped = self.rows.iter().find(|row| row.name == SHIPPED);
+        let shipped = shipped.map_or(0, |row| row.records);
+        self.rows
+            .iter()
+            .filter(|row| row.is_back)
+            .all(|row| row.records >= shipped)
     }
 }
 
@@ -112,7 +125,11 @@ pub(super) fn table(snapshot: &Snapshot) -> Vec<Line> {
     ];
     for row in &snapshot.rows {
         let (p50, p99) = latency(row);
-        let last = row.last.as_ref().map(described).unwrap_or_default();
+        let last = if row.is_back {
+            "published to Salesforce".to_owned()
+        } else {
+            row.last.as_ref().map(described).unwrap_or_default()
+        };
         lines.push(Line::new(
             tone(row.state.name),
             format!(
@@ -143,6 +160,18 @@ pub(super) fn lines(snapshot: &Snapshot) -> Vec<Line> {
     let at = clock(snapshot.elapsed);
     let mut lines = Vec::new();
     for row in &snapshot.rows {
+        if row.is_back {
+            lines.push(plain(format!(
+                "{at} {} {}: records {}, published {}, {:.1}/s",
+                row.name,
+                row.state.name.as_str(),
+                row.events,
+                row.records,
+                row.rate,
+            )));
+            lines.extend(why(row));
+            continue;
+        }
         let (p50, p99) = latency(row);
         let last = row.last.as_ref().map_or("nothing yet".to_owned(), described);
         lines.push(plain(format!(
@@ -173,7 +202,8 @@ pub(super) struct Ending {
 pub(super) fn summary(ending: &Ending) -> Vec<Line> {
     let snapshot = &ending.snapshot;
     let verdict = &snapshot.verdict;
-    let written: u64 = snapshot.rows.iter().map(|row| row.records).sum();
+    let there = |row: &&RouteRow| !row.is_back;
+    let written: u64 = snapshot.rows.iter().filter(there).map(|row| row.records).sum();
     let mut lines = vec![
         plain(""),
         Line::new(
@@ -198,7 +228,14 @@ pub(super) fn summary(ending: &Ending) -> Vec<Line> {
             snapshot.dead_letters, verdict.unreadable
         )));
     }
-    for row in &snapshot.rows {
+    for row in snapshot.rows.iter().filter(|row| row.is_back) {
+        lines.push(plain(format!(
+            "  published        {:>8}   of {} records, back into Salesforce: {}",
+            row.records, row.events, row.name
+        )));
+        lines.extend(why(row));
+    }
+    for row in snapshot.rows.iter().filter(there) {
         let (p50, p99) = latency(row);
         lines.push(plain(format!(
             "  latency          p50 {p50} ms, p99 {p99} ms from event to reader: {}",
@@ -306,6 +343,7 @@ mod tests {
             phase: Phase::Running,
             rows: vec![RouteRow {
                 name: "crm-changes".to_owned(),
+                is_back: false,
                 state: RouteState {
                     name: state,
                     since: String::new(),

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 
 use super::Desk;
-use crate::app::{Exit, written_topics};
+use crate::app::Exit;
 use crate::cli::answer::{Form, Refused, pretty, print};
 use crate::config::Flow;
 use crate::error::Failure;
 use crate::kafka::{PositionStore, Standpoint};
 use crate::routes::position::Position;
+use crate::routes::to_salesforce::written_topics;
 
 pub(super) async fn run(desk: &Desk<'_>, form: Form) -> Result<Exit, Refused> {
     let store = PositionStore::look(&desk.topics).await?;

@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::place::Place;
 use super::{Desk, Moved};
-use crate::app::written_topics;
 use crate::config::{RouteConfig, StartPolicy, ToSalesforceConfig};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::{Record, RouteProducer, Standpoint, Timing};
 use crate::routes::cloud_event::header;
 use crate::routes::gap::{self, GapKind, GapReport, LostRange};
+use crate::routes::to_salesforce::written_topics;
 use crate::runtime::clock;
 
 pub(super) async fn stand(

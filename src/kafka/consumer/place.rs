@@ -47,7 +47,8 @@ impl Keeper {
         let mut delays = ASK_AGAIN.delays();
         loop {
             if Instant::now() >= look_at {
-                look_at = Instant::now() + next_look(!self.look().await);
+                let is_well = self.look().await;
+                look_at = Instant::now() + is_well.map_or(ASK_AGAIN.first, |is_well| next_look(!is_well));
             }
             let again_at = match self.answer().await {
                 Ok(()) => {
@@ -70,18 +71,18 @@ impl Keeper {
         }
     }
 
-    /// Whether all is as it should be.
-    async fn look(&mut self) -> bool {
+    /// Whether all is as it should be. None: the member's thread has not begun, there is nobody to ask.
+    async fn look(&mut self) -> Option<bool> {
         let selection = self.selection.clone();
         let found = match self.member() {
             Some(member) => blocking(move || selection.look(&member)).await,
-            None => return true,
+            None => return None,
         };
         let found = match found {
             Ok(found) => found,
             Err(failure) => {
                 self.shared.trouble(Part::Topics, failure);
-                return false;
+                return Some(false);
             }
         };
         // The brokers answer.
@@ -91,7 +92,7 @@ impl Keeper {
         let names = self.layout.names();
         self.shared.with(|state| state.topics = names);
         let servers = &self.connection.config().bootstrap_servers;
-        match self.selection.missing(&found, servers) {
+        let is_well = match self.selection.missing(&found, servers) {
             Some(missing) => {
                 self.shared.trouble(Part::Topics, missing);
                 false
@@ -100,7 +101,8 @@ impl Keeper {
                 self.shared.recovered(Part::Topics, |_| true);
                 true
             }
-        }
+        };
+        Some(is_well)
     }
 
     fn member(&self) -> Option<Arc<Member>> {

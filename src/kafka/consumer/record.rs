@@ -8,7 +8,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 use super::stream::ConsumedRecord;
 
-pub(super) fn record_of(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> ConsumedRecord {
+pub(in crate::kafka) fn record_of(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> ConsumedRecord {
     ConsumedRecord {
         topic: topic.clone(),
         partition: message.partition(),

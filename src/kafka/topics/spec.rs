@@ -75,6 +75,11 @@ impl TopicSpec {
         spec
     }
 
+    /// Redriven dead letters: few, and read as a whole.
+    pub(in crate::kafka) fn redriven(kafka: &KafkaConfig) -> Self {
+        Self::compacted(kafka, 1)
+    }
+
     pub(in crate::kafka) const fn partitions(&self) -> i32 {
         self.partitions
     }

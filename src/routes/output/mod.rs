@@ -86,6 +86,8 @@ enum Planned {
 /// An output that cannot have an event, while its siblings may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
+    /// Its place among the route's outputs.
+    pub output: usize,
     pub kind: ErrorKind,
     /// Names the output's topic and the rule.
     pub error: String,
@@ -299,12 +301,16 @@ impl Outputs {
             .collect();
         let mut delivery = Delivery::default();
         delivery.records.reserve(ids.len() * self.outputs.len());
-        for output in &self.outputs {
+        for (place, output) in self.outputs.iter().enumerate() {
             match output.records(&values, event, &ids, headers, timestamp_ms, &mut delivery.records) {
                 Ok(Written::Yes) => {}
                 Ok(Written::LeftOut) => delivery.filtered += 1,
                 Err(Left::Event(error)) => return Err(error),
-                Err(Left::Refused(refusal)) => delivery.refusals.push(refusal),
+                Err(Left::Refused { kind, error }) => delivery.refusals.push(Refusal {
+                    output: place,
+                    kind,
+                    error,
+                }),
             }
         }
         Ok(delivery)
@@ -326,7 +332,7 @@ enum Written {
 /// Why an output has no record.
 enum Left {
     Event(DecodeError),
-    Refused(Refusal),
+    Refused { kind: ErrorKind, error: String },
 }
 
 impl From<DecodeError> for Left {
@@ -358,7 +364,7 @@ impl Output {
         timestamp_ms: i64,
         records: &mut Vec<Record>,
     ) -> Result<Written, Left> {
-        let refused = |kind, error: String| Left::Refused(Refusal { kind, error });
+        let refused = |kind, error: String| Left::Refused { kind, error };
         // First of all: what the output does not want cannot break its contract.
         let verdict = self.verdict(values)?;
         if matches!(verdict, Ok(false)) {

@@ -10,7 +10,7 @@ use super::refetch::Reread;
 use super::{RunEnd, ToKafkaRoute, until_done};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::Record;
-use crate::routes::cloud_event::{EventHeaders, record_timestamp_ms};
+use crate::routes::cloud_event::{EventHeaders, header, record_timestamp_ms};
 use crate::routes::dead_letter::{self, Reason};
 use crate::routes::gap::{GapKind, GapReport};
 use crate::routes::output::{Delivery, Refusal};
@@ -94,8 +94,12 @@ impl Intake {
         *bytes += value_bytes(&delivery.records);
         into.batch.records.extend(delivery.records);
         into.batch.event_times_ms.extend(time_ms);
-        for Refusal { kind, error } in delivery.refusals {
-            let dead = Dead::new(kind, error);
+        for Refusal { output, kind, error } in delivery.refusals {
+            let mut dead = Dead::new(kind, error);
+            dead.output = self
+                .outputs
+                .config(output)
+                .map(|output| output.topic.as_str().into());
             self.dead_letter(event, dead, headers.clone(), id.clone(), into)
                 .await?;
         }
@@ -122,6 +126,7 @@ impl Intake {
                 attempts: 2,
             },
             without_value: condemned.without_value,
+            output: None,
         })
     }
 
@@ -318,17 +323,28 @@ impl Intake {
         }
         tracing::warn!(route = %route.config.name, replay_id = hex::encode(&event.replay_id), error = %dead.reason.error, "dead letter");
         let replay_id = headers.replay_id.clone();
+        let mut known = headers.record(id, None, dead_letter::CONTENT_TYPE);
+        if let Some(output) = dead.output.as_ref().or(self.output.as_ref()) {
+            known.push(header(
+                dead_letter::OUTPUT,
+                Bytes::copy_from_slice(output.as_bytes()),
+            ));
+        }
+        let reason = Reason {
+            attempts: self.attempts_before.saturating_add(dead.reason.attempts),
+            ..dead.reason
+        };
         into.batch.records.push(dead_letter::from_salesforce(
             &topic,
             &route.config.name,
             &route.flow.from.topic,
             &replay_id,
             fits.then(|| event.payload.clone()),
-            headers.record(id, None, dead_letter::CONTENT_TYPE),
-            &dead.reason,
+            known,
+            &reason,
         ));
         into.batch.tally.dead_letters += 1;
-        into.batch.tally.broken += u64::from(dead.reason.kind == ErrorKind::Contract);
+        into.batch.tally.broken += u64::from(reason.kind == ErrorKind::Contract);
         Ok(())
     }
 }

@@ -77,6 +77,10 @@ pub(super) struct Intake {
     pub(super) ensured: HashSet<Arc<str>>,
     pub(super) poison: PoisonCounter,
     pub(super) dead_letter_topic: Arc<str>,
+    /// The output that this intake is for, by its topic as configured; None: all of the route's.
+    pub(super) output: Option<Arc<str>>,
+    /// How often the event in hand was tried before: it is a dead letter that goes again.
+    pub(super) attempts_before: u32,
     source: Bytes,
     route: Bytes,
     pub(super) times: TimeText,
@@ -137,6 +141,8 @@ impl Batch {
 pub(super) struct Dead {
     pub(super) reason: Reason,
     pub(super) without_value: bool,
+    /// The one output that cannot have it, by its topic as configured.
+    pub(super) output: Option<Arc<str>>,
 }
 
 impl Dead {
@@ -149,6 +155,7 @@ impl Dead {
         Self {
             reason,
             without_value: false,
+            output: None,
         }
     }
 
@@ -172,6 +179,8 @@ impl Intake {
             ensured: HashSet::new(),
             poison,
             dead_letter_topic: route.config.dead_letter.topic.as_str().into(),
+            output: None,
+            attempts_before: 0,
             source: Bytes::from(format!("//{}{}", session.my_domain_host(), route.flow.from.topic)),
             route: Bytes::copy_from_slice(route.config.name.as_bytes()),
             times: TimeText::default(),

@@ -11,6 +11,7 @@ mod contracts;
 mod deliver;
 mod intake;
 mod own;
+mod redrive;
 mod refetch;
 mod run;
 
@@ -165,9 +166,12 @@ impl ToKafkaRoute {
             topic,
             max_consecutive: max,
         } = &self.config.dead_letter;
+        let route = &self.config.name;
         self.halt(
             &format!("{max} events in a row became dead letters"),
-            Some(&format!("read the reasons in topic {topic} (header sfbridge_error), mend the cause, then restart the route")),
+            Some(&format!(
+                "see the reasons with `sfbridge dead-letters list --route {route}` (or header sfbridge_error in topic {topic}), mend the cause, then restart the route; `sfbridge dead-letters redrive --route {route}` sends them again"
+            )),
         )
     }
 

@@ -7,15 +7,17 @@ use super::worker::Worker;
 use crate::error::ErrorKind;
 use crate::kafka::ConsumedRecord;
 use crate::routes::gap::GapKind;
+use crate::routes::redrive::Outcome;
 use crate::runtime::clock;
 use crate::telemetry::metrics::{KindLabels, OutcomeLabels, PartitionLabels, RouteLabel};
 
 impl Worker {
-    pub(super) fn received(&self, records: &[ConsumedRecord]) {
+    pub(super) fn received(&mut self, records: &[ConsumedRecord]) {
         if records.is_empty() {
             return;
         }
         let count = records.len() as u64;
+        self.in_hand += count;
         let status = &self.parts.route.status;
         status
             .counters
@@ -30,17 +32,18 @@ impl Worker {
         metrics.events_received.get_or_create(&labels).inc_by(count);
     }
 
-    pub(super) fn filtered(&self) {
+    pub(super) fn filtered(&mut self, record: &ConsumedRecord) {
+        self.out_of_hand(1);
+        self.stream.finished(record, Outcome::Filtered);
         let counters = &self.parts.route.status.counters;
         counters.filtered.fetch_add(1, Ordering::Relaxed);
-        counters.in_hand.fetch_sub(1, Ordering::Relaxed);
         self.count_outcome("filtered", 1);
     }
 
-    pub(super) fn dead_lettered(&self, count: u64) {
+    pub(super) fn dead_lettered(&mut self, count: u64) {
+        self.out_of_hand(count);
         let status = &self.parts.route.status;
         status.counters.dead_letters.fetch_add(count, Ordering::Relaxed);
-        status.counters.in_hand.fetch_sub(count, Ordering::Relaxed);
         self.count_outcome("dead_letter", count);
         let labels = KindLabels {
             route: Arc::clone(&status.name),
@@ -51,11 +54,12 @@ impl Worker {
     }
 
     /// A record is in Salesforce.
-    pub(super) fn account(&self, record: &ConsumedRecord) {
+    pub(super) fn account(&mut self, record: &ConsumedRecord) {
+        self.out_of_hand(1);
+        self.stream.finished(record, Outcome::Sent);
         let route = &self.parts.route;
         let counters = &route.status.counters;
         counters.records_written.fetch_add(1, Ordering::Relaxed);
-        counters.in_hand.fetch_sub(1, Ordering::Relaxed);
         self.count_outcome("written", 1);
         let label = RouteLabel {
             route: Arc::clone(&route.status.name),
@@ -90,10 +94,15 @@ impl Worker {
     pub(super) fn left(&mut self) {
         let metrics = &self.parts.route.shared.metrics;
         metrics.consumer_lag.remove(&self.lag_labels());
-        let in_hand = self.window.open() as u64;
-        let counters = &self.parts.route.status.counters;
-        counters.in_hand.fetch_sub(in_hand, Ordering::Relaxed);
+        self.out_of_hand(self.in_hand);
         self.parts.board.left(&self.place);
+    }
+
+    fn out_of_hand(&mut self, count: u64) {
+        let count = count.min(self.in_hand);
+        self.in_hand -= count;
+        let counters = &self.parts.route.status.counters;
+        counters.in_hand.fetch_sub(count, Ordering::Relaxed);
     }
 
     fn lag_labels(&self) -> PartitionLabels {

@@ -19,6 +19,9 @@ mod dead_letters;
 mod guard;
 mod outcome;
 mod publish;
+mod records;
+mod redrive;
+mod renew;
 mod run;
 mod target;
 mod window;
@@ -31,7 +34,7 @@ use super::dead_letter::PoisonCounter;
 use super::route::{RouteEnd, Shared};
 use super::state::RouteStatus;
 use super::waits::{self, Interrupted, Pauses};
-use crate::config::{DeadLetterConfig, RouteConfig, ToSalesforceConfig};
+use crate::config::{Config, DeadLetterConfig, Flow, RouteConfig, ToSalesforceConfig};
 use crate::error::{Failure, chain};
 use crate::runtime::shutdown::StopSignal;
 
@@ -77,6 +80,26 @@ impl From<Failure> for RunEnd {
 }
 
 impl ToSalesforceRoute {
+    /// One route of this configuration.
+    pub fn new(
+        all: &Config,
+        config: RouteConfig,
+        flow: ToSalesforceConfig,
+        status: Arc<RouteStatus>,
+        shared: Shared,
+    ) -> Self {
+        Self {
+            instance: all.bridge.instance.clone(),
+            except: written_topics(all),
+            api_reserve_percent: all.salesforce.api_reserve_percent,
+            bulk_threshold: all.salesforce.bulk_threshold,
+            config,
+            flow,
+            status,
+            shared,
+        }
+    }
+
     /// Runs the route until it is stopped or halts.
     pub async fn run(self, mut stop: StopSignal) -> RouteEnd {
         let route = Arc::new(self);
@@ -128,4 +151,19 @@ impl ToSalesforceRoute {
         );
         RouteEnd::Halted
     }
+}
+
+/// What this configuration writes to Kafka: a source's `^regex` never matches it.
+pub fn written_topics(config: &Config) -> Vec<String> {
+    let outputs = config.routes.iter().flat_map(|route| {
+        let to = match &route.flow {
+            Flow::ToKafka(flow) => flow.to.as_slice(),
+            Flow::ToSalesforce(_) => &[],
+        };
+        let topics = to
+            .iter()
+            .map(|output| output.topic.replace("{route}", &route.name));
+        topics.chain([route.dead_letter.topic.clone()])
+    });
+    outputs.collect()
 }

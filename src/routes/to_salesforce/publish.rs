@@ -1,7 +1,7 @@
 //! Publishing a request's events, and what their results mean.
 
 use super::target::Outgoing;
-use super::worker::{End, Worker, poison};
+use super::worker::{End, Worker};
 use crate::config::SalesforceTarget;
 use crate::error::{ErrorKind, Failure};
 use crate::salesforce::pubsub::{EventRefusal, EventRefusalKind, OutgoingEvent, PublishError};
@@ -23,7 +23,7 @@ impl Worker {
         };
         let answer = match parts.route.shared.salesforce.pubsub.publish(topic, &events).await {
             Ok(answer) => answer,
-            Err(PublishError::StaleSchema(_)) if !self.is_target_fresh => return self.renew().await,
+            Err(PublishError::StaleSchema(_)) if !self.is_target_fresh() => return self.renew().await,
             // Whatever is known of its outcome: the same events go again, under the same ids.
             Err(error) => return self.wait_after(error.into_failure()).await,
         };
@@ -37,7 +37,19 @@ impl Worker {
         if !delivered.is_empty() {
             self.delivered(&delivered);
         }
-        self.refused(topic, refused).await
+        self.refused(topic, refused).await?;
+        self.notice_schema(answer.schema_id).await
+    }
+
+    /// Events under an older schema are taken; what was added since is in the newer one alone.
+    async fn notice_schema(&mut self, schema_id: String) -> Result<(), End> {
+        let is_known = self.target.is_of_schema(&schema_id) || self.schema_noticed == schema_id;
+        if schema_id.is_empty() || is_known {
+            return Ok(());
+        }
+        tracing::info!(schema_id, "the event has another schema");
+        self.schema_noticed = schema_id;
+        self.renew().await
     }
 
     async fn refused(&mut self, topic: &str, refused: Vec<(usize, EventRefusal)>) -> Result<(), End> {
@@ -46,16 +58,13 @@ impl Worker {
         let mut is_stale = false;
         for (place, refusal) in refused {
             let kind = match refusal.kind {
-                EventRefusalKind::StaleSchema if !self.is_target_fresh => {
+                EventRefusalKind::StaleSchema if !self.is_target_fresh() => {
                     is_stale = true;
                     continue;
                 }
                 EventRefusalKind::StaleSchema | EventRefusalKind::Rejected => {
-                    let Some(item) = self.window.finish(place) else {
-                        continue;
-                    };
                     let reason = format!("{topic}: {}: {}", refusal.code, refusal.message);
-                    dead.push((item.content.record, poison(reason, item.tries + 1)));
+                    dead.push((place, reason));
                     continue;
                 }
                 EventRefusalKind::Throttled => ErrorKind::Throttled,
@@ -72,7 +81,7 @@ impl Worker {
             };
             wait.get_or_insert_with(|| Failure::new(kind, message));
         }
-        self.bury(&dead).await?;
+        self.condemn(dead).await?;
         if is_stale {
             self.renew().await?;
         }

@@ -57,10 +57,12 @@ impl ToSalesforceRoute {
             workers.next_end().await;
         }
         consumer.close().await;
+        // What Salesforce answered is told to the routes that skip own writes.
+        shared.own_writes.flush().await;
         end
     }
 
-    async fn prepare(
+    pub(super) async fn prepare(
         route: &Arc<Self>,
         poison: &Arc<parking_lot::Mutex<PoisonCounter>>,
         stop: &mut StopSignal,
@@ -140,7 +142,7 @@ impl ToSalesforceRoute {
                     continue;
                 }
                 let parts = Arc::clone(parts);
-                workers.start(&name, |stop| Worker::new(&parts, stream, stop).run());
+                workers.start(&name, |stop| Worker::new(&parts, stream.into(), stop).run());
             }
         }
     }

@@ -47,10 +47,19 @@ pub(super) struct Item<T> {
     with_at_most: usize,
 }
 
+/// How a record ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Delivered,
+    /// Not meant for Salesforce: the filter or the mapping left it out.
+    LeftOut,
+    DeadLetter,
+}
+
 #[derive(Debug)]
 enum Slot<T> {
     Open(Item<T>),
-    Done,
+    Done(Fate),
 }
 
 /// What to do next.
@@ -112,9 +121,9 @@ impl<T> Window<T> {
     }
 
     /// A record that needs no answer.
-    pub(super) fn pass(&mut self, offset: i64) {
+    pub(super) fn pass(&mut self, offset: i64, fate: Fate) {
         self.end = Some(offset + 1);
-        self.slots.push_back(Slot::Done);
+        self.slots.push_back(Slot::Done(fate));
     }
 
     /// Whether more records may enter: enough for the request after the next one.
@@ -133,7 +142,7 @@ impl<T> Window<T> {
     pub(super) fn committable(&self) -> Option<i64> {
         let first_open = self.slots.iter().find_map(|slot| match slot {
             Slot::Open(item) => Some(item.offset),
-            Slot::Done => None,
+            Slot::Done(_) => None,
         });
         first_open.or(self.end)
     }
@@ -211,10 +220,13 @@ impl<T> Window<T> {
             .flatten()
     }
 
-    /// The record is finished: answered, or stored as a dead letter.
-    pub(super) fn finish(&mut self, place: usize) -> Option<Item<T>> {
+    /// The record is finished.
+    pub(super) fn finish(&mut self, place: usize, fate: Fate) -> Option<Item<T>> {
         let slot = self.slots.get_mut(place)?;
-        let Slot::Open(item) = std::mem::replace(slot, Slot::Done) else {
+        if matches!(slot, Slot::Done(_)) {
+            return None;
+        }
+        let Slot::Open(item) = std::mem::replace(slot, Slot::Done(fate)) else {
             return None;
         };
         self.bytes = self.bytes.saturating_sub(item.bytes);
@@ -260,11 +272,15 @@ impl<T> Window<T> {
         }
     }
 
-    /// Forgets what is finished at the front. Call it when no places are held.
-    pub(super) fn shrink(&mut self) {
-        while matches!(self.slots.front(), Some(Slot::Done)) {
+    /// Forgets what is finished at the front, and tells how it ended, in the order of the offsets. Call it when no
+    /// places are held.
+    pub(super) fn shrink(&mut self) -> Vec<Fate> {
+        let mut fates = Vec::new();
+        while let Some(Slot::Done(fate)) = self.slots.front() {
+            fates.push(*fate);
             self.slots.pop_front();
         }
+        fates
     }
 }
 
@@ -303,9 +319,24 @@ mod tests {
 
     fn finish_all(window: &mut Window<()>, places: &[usize]) {
         for place in places {
-            window.finish(*place);
+            window.finish(*place, Fate::Delivered);
         }
         window.shrink();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_records_ended_is_told_in_the_order_of_their_offsets() {
+        let mut window = window(RULES, &["a", "b"]);
+        window.pass(12, Fate::DeadLetter);
+        window.pass(13, Fate::LeftOut);
+        window.finish(1, Fate::DeadLetter);
+        assert_eq!(window.shrink(), [], "the first is not finished");
+        assert_eq!(window.committable(), Some(10));
+        window.finish(0, Fate::Delivered);
+        assert!(window.finish(0, Fate::DeadLetter).is_none(), "once");
+        let fates = [Fate::Delivered, Fate::DeadLetter, Fate::DeadLetter, Fate::LeftOut];
+        assert_eq!(window.shrink(), fates);
+        assert_eq!(window.committable(), Some(14));
     }
 
     #[tokio::test(start_paused = true)]
@@ -358,18 +389,18 @@ mod tests {
         let now = Instant::now();
         window.next(now);
         window.again(0, now, Duration::from_secs(1));
-        window.finish(1);
+        window.finish(1, Fate::Delivered);
         assert_eq!(window.committable(), Some(10), "the locked one is not finished");
         assert_eq!(
             window.next(now),
             send(&[3]),
             "neither the locked one nor its later version"
         );
-        window.finish(3);
+        window.finish(3, Fate::Delivered);
         assert_eq!(window.next(now), Next::Wait(now + Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(window.next(Instant::now()), send(&[0]), "alone");
-        window.finish(0);
+        window.finish(0, Fate::Delivered);
         assert_eq!(window.next(Instant::now()), send(&[2]));
     }
 
@@ -383,11 +414,11 @@ mod tests {
         let now = Instant::now();
         window.again(1, now, Duration::from_secs(1));
         assert_eq!(window.next(now), send(&[0]));
-        window.finish(0);
+        window.finish(0, Fate::Delivered);
         assert_eq!(window.next(now), Next::Wait(now + Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(window.next(Instant::now()), send(&[1]));
-        window.finish(1);
+        window.finish(1, Fate::Delivered);
         assert_eq!(window.next(Instant::now()), send(&[2]));
     }
 
@@ -408,7 +439,7 @@ mod tests {
             // The fourth is at fault.
             if !places.contains(&3) || window.split(&places) {
                 for place in &places {
-                    window.finish(*place);
+                    window.finish(*place, Fate::Delivered);
                 }
             }
         }
@@ -428,8 +459,8 @@ mod tests {
         assert_eq!(window.next(now), send(&[0, 1]));
         window.in_doubt(&[0, 1], until);
         assert_eq!(window.next(now), send(&[0, 1]), "the same once more");
-        window.finish(0);
-        window.finish(1);
+        window.finish(0, Fate::Delivered);
+        window.finish(1, Fate::Delivered);
         assert_eq!(window.next(now), Next::Wait(until));
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(window.next(Instant::now()), send(&[2]));
@@ -438,11 +469,11 @@ mod tests {
     #[test]
     fn what_needs_no_answer_is_committed_once_everything_before_it_is_finished() {
         let mut window = window(RULES, &["a"]);
-        window.pass(11);
+        window.pass(11, Fate::LeftOut);
         assert_eq!(window.committable(), Some(10));
-        window.finish(0);
+        window.finish(0, Fate::Delivered);
         assert_eq!(window.committable(), Some(12));
-        window.pass(14);
+        window.pass(14, Fate::LeftOut);
         assert_eq!(window.committable(), Some(15), "offsets may have holes");
     }
 }

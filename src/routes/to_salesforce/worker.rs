@@ -9,14 +9,16 @@ use tokio::time::Instant;
 use super::ToSalesforceRoute;
 use super::board::{Board, Place};
 use super::dead_letters::DeadLetters;
+use super::records::Records;
 use super::target::{self, Entry, Outgoing, Target};
-use super::window::{Kind, Next, Window};
+use super::window::{Fate, Kind, Next, Window};
 use crate::config::LostPositionPolicy;
 use crate::error::{ErrorKind, Failure};
-use crate::kafka::{ConsumedRecord, PartitionStream};
-use crate::routes::dead_letter::{PoisonCounter, Reason};
+use crate::kafka::ConsumedRecord;
+use crate::routes::dead_letter::{self, PoisonCounter, Reason};
 use crate::routes::gap::GapKind;
 use crate::routes::mapping::{DecodeError, Incoming, Program, Refusal, Source};
+use crate::routes::redrive::Outcome;
 use crate::routes::waits::{self, Interrupted, Pauses};
 use crate::runtime::clock;
 use crate::runtime::shutdown::StopSignal;
@@ -28,7 +30,7 @@ pub(super) struct Parts {
     pub(super) route: Arc<ToSalesforceRoute>,
     pub(super) source: Source,
     pub(super) program: Arc<Program>,
-    target: parking_lot::Mutex<Arc<Target>>,
+    pub(super) target: parking_lot::Mutex<Arc<Target>>,
     pub(super) dead_letters: DeadLetters,
     pub(super) poison: Arc<parking_lot::Mutex<PoisonCounter>>,
     pub(super) board: Board,
@@ -95,13 +97,17 @@ pub(super) struct Work {
 pub(super) struct Worker {
     pub(super) parts: Arc<Parts>,
     pub(super) place: Place,
-    pub(super) stream: PartitionStream,
+    pub(super) stream: Records,
     pub(super) stop: StopSignal,
     pub(super) window: Window<Work>,
     /// Of the target that the window's records were made for.
-    target: Arc<Target>,
-    /// The target was loaded again and nothing has been delivered since: another refusal of its schema is final.
-    pub(super) is_target_fresh: bool,
+    pub(super) target: Arc<Target>,
+    /// The schema that an answer showed last, where it was another one than the target's: looked at once.
+    pub(super) schema_noticed: String,
+    /// When the target was loaded again.
+    pub(super) renewed: Option<Instant>,
+    /// Records taken and neither finished nor given up.
+    pub(super) in_hand: u64,
     pub(super) pauses: Pauses,
     pub(super) budget: ApiBudget,
     committed: Option<i64>,
@@ -112,16 +118,18 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(parts: &Arc<Parts>, stream: PartitionStream, stop: StopSignal) -> Self {
+    pub(super) fn new(parts: &Arc<Parts>, stream: Records, stop: StopSignal) -> Self {
         Self {
-            place: (Arc::clone(stream.topic()), stream.partition()),
+            place: stream.place(),
             window: Window::new(target::rules(&parts.route.flow)),
             target: parts.target(),
             budget: ApiBudget::new(parts.route.api_reserve_percent),
             parts: Arc::clone(parts),
             stream,
             stop,
-            is_target_fresh: false,
+            schema_noticed: String::new(),
+            renewed: None,
+            in_hand: 0,
             pauses: Pauses::new(),
             committed: None,
             is_bulk: false,
@@ -149,12 +157,13 @@ impl Worker {
             }
             self.choose_way().await?;
             self.fill().await?;
+            self.count_row()?;
             self.commit();
             match self.window.next(Instant::now()) {
                 Next::Send(places) => self.send(&places).await?,
                 Next::Wait(until) if self.window.has_room() => {
                     tokio::select! {
-                        record = self.stream.next() => match record {
+                        record = self.stream.next_while_open() => match record {
                             Some(record) => self.enter(vec![record]).await?,
                             None => return Ok(()),
                         },
@@ -175,8 +184,27 @@ impl Worker {
                     }
                 }
             }
-            self.window.shrink();
+            self.count_row()?;
         }
+    }
+
+    /// Counts dead letters in a row, in the order of the records: a request's records, and what never got into one,
+    /// end in another.
+    ///
+    /// # Errors
+    /// Too many; what stands before the last of them is finished.
+    fn count_row(&mut self) -> Result<(), End> {
+        let fates = self.window.shrink();
+        let mut poison = self.parts.poison.lock();
+        for fate in fates {
+            match fate {
+                Fate::Delivered => poison.delivered(),
+                Fate::LeftOut => {}
+                Fate::DeadLetter if poison.dead_lettered() => return Err(End::TooManyDeadLetters),
+                Fate::DeadLetter => {}
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -256,14 +284,29 @@ impl Worker {
     }
 
     /// Decodes, filters and maps records, and puts them into the window. What can never be sent is stored as a dead
-    /// letter before this returns.
+    /// letter first: what stands finished in the window may be committed.
     pub(super) async fn enter(&mut self, records: Vec<ConsumedRecord>) -> Result<(), End> {
+        let mut made = Vec::with_capacity(records.len());
         let mut dead = Vec::new();
         self.received(&records);
         for record in records {
             let offset = record.offset;
             match self.entry(&record).await? {
-                Ok(Some(entry)) => {
+                Ok(Some(entry)) => made.push((offset, Ok((record, entry)))),
+                Ok(None) => {
+                    self.filtered(&record);
+                    made.push((offset, Err(Fate::LeftOut)));
+                }
+                Err(refusal) => {
+                    made.push((offset, Err(Fate::DeadLetter)));
+                    dead.push((record, poison(refusal.reason, 1)));
+                }
+            }
+        }
+        self.bury(&dead).await?;
+        for (offset, made) in made {
+            match made {
+                Ok((record, entry)) => {
                     let Entry {
                         kind,
                         key,
@@ -274,26 +317,21 @@ impl Worker {
                     let work = Work { record, send };
                     self.window.push(offset, kind, key, bytes_held, work);
                 }
-                Ok(None) => {
-                    self.window.pass(offset);
-                    self.filtered();
-                }
-                Err(refusal) => {
-                    self.window.pass(offset);
-                    dead.push((record, poison(refusal.reason, 1)));
-                }
+                Err(fate) => self.window.pass(offset, fate),
             }
         }
-        self.bury(&dead).await
+        Ok(())
     }
 
     /// What goes out for a record: nothing where the filter or the mapping says so.
-    async fn entry(&self, record: &ConsumedRecord) -> Result<Result<Option<Entry>, Refusal>, End> {
+    pub(super) async fn entry(&self, record: &ConsumedRecord) -> Result<Result<Option<Entry>, Refusal>, End> {
+        // A dead letter is mapped as the record that it was.
+        let place = dead_letter::Source::of(record);
         let incoming = Incoming {
-            topic: &record.topic,
-            partition: record.partition,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
+            topic: &place.topic,
+            partition: place.partition,
+            offset: place.offset,
+            timestamp_ms: place.timestamp_ms,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             headers: &record.headers,
@@ -320,8 +358,26 @@ impl Worker {
         Ok(entry)
     }
 
+    /// Stores records of the window as dead letters, with the reasons; then they are finished.
+    pub(super) async fn condemn(&mut self, places: Vec<(usize, String)>) -> Result<(), End> {
+        let mut dead = Vec::new();
+        for (place, reason) in &places {
+            if let Some(item) = self.window.item(*place) {
+                dead.push((
+                    item.content.record.clone(),
+                    poison(reason.clone(), item.tries + 1),
+                ));
+            }
+        }
+        self.bury(&dead).await?;
+        for (place, _) in places {
+            self.window.finish(place, Fate::DeadLetter);
+        }
+        Ok(())
+    }
+
     /// Stores dead letters, for as long as it takes.
-    pub(super) async fn bury(&self, dead: &[(ConsumedRecord, Reason)]) -> Result<(), End> {
+    async fn bury(&mut self, dead: &[(ConsumedRecord, Reason)]) -> Result<(), End> {
         if dead.is_empty() {
             return Ok(());
         }
@@ -329,19 +385,11 @@ impl Worker {
         let store = || self.parts.dead_letters.store(&letters);
         waits::until_done(&self.parts.route.status, self.over(), store).await?;
         for (record, _) in dead {
+            self.stream.finished(record, Outcome::DeadLetter);
             tracing::warn!(topic = %record.topic, partition = record.partition, offset = record.offset, "dead letter");
         }
         self.dead_lettered(dead.len() as u64);
-        let halts = {
-            let mut poison = self.parts.poison.lock();
-            dead.iter()
-                .fold(false, |halts, _| poison.dead_lettered() || halts)
-        };
-        if halts {
-            Err(End::TooManyDeadLetters)
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     async fn send(&mut self, places: &[usize]) -> Result<(), End> {
@@ -360,54 +408,13 @@ impl Worker {
         }
     }
 
-    /// Salesforce shows another schema: the target is loaded again and everything in the window made anew for it.
-    pub(super) async fn renew(&mut self) -> Result<(), End> {
-        let parts = Arc::clone(&self.parts);
-        let route = &parts.route;
-        let stale = Arc::clone(&self.target);
-        let current = parts.target();
-        if Arc::ptr_eq(&current, &stale) {
-            let load = || Target::load(&route.config.name, &route.flow, &parts.program, &route.shared);
-            let loaded = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
-            *parts.target.lock() = Arc::clone(&loaded);
-            self.target = loaded;
-        } else {
-            self.target = current;
-        }
-        self.is_target_fresh = true;
-        let mut dead = Vec::new();
-        for place in self.window.places() {
-            let Some(record) = self.window.item(place).map(|item| item.content.record.clone()) else {
-                continue;
-            };
-            match self.entry(&record).await? {
-                Ok(Some(entry)) => {
-                    if let Some(item) = self.window.item(place) {
-                        item.content.send = entry.send;
-                    }
-                }
-                Ok(None) => {
-                    self.window.finish(place);
-                    self.filtered();
-                }
-                Err(refusal) => {
-                    self.window.finish(place);
-                    dead.push((record, poison(refusal.reason, 1)));
-                }
-            }
-        }
-        self.bury(&dead).await
-    }
-
     /// Records are in Salesforce.
     pub(super) fn delivered(&mut self, places: &[usize]) {
         self.pauses.reset();
-        self.is_target_fresh = false;
         self.parts.board.flows(&self.place);
         for place in places {
-            if let Some(item) = self.window.finish(*place) {
+            if let Some(item) = self.window.finish(*place, Fate::Delivered) {
                 self.account(&item.content.record);
-                self.parts.poison.lock().delivered();
             }
         }
     }
@@ -432,7 +439,7 @@ impl Worker {
 }
 
 /// Why a record is a dead letter.
-pub(super) fn poison(error: String, attempts: u32) -> Reason {
+fn poison(error: String, attempts: u32) -> Reason {
     Reason {
         kind: ErrorKind::Poison,
         error,

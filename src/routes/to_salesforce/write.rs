@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::outcome::{self, Outcome};
 use super::target::{self, Outgoing};
-use super::worker::{End, Worker, poison};
+use super::worker::{End, Worker};
 use crate::config::{Operation, SalesforceTarget};
 use crate::error::{ErrorKind, Failure};
 use crate::routes::mapping::Victim;
@@ -100,12 +100,9 @@ impl Worker {
                 None | Some([]) => "no record has this value: an update changes what is there",
                 Some(_) => "several records have this value: none is changed",
             };
-            if let Some(item) = self.window.finish(*place) {
-                let reason = format!("{sobject}: field {field}: {why}");
-                dead.push((item.content.record, poison(reason, item.tries + 1)));
-            }
+            dead.push((*place, format!("{sobject}: field {field}: {why}")));
         }
-        self.bury(&dead).await?;
+        self.condemn(dead).await?;
         Ok(named)
     }
 
@@ -164,14 +161,9 @@ impl Worker {
         if !gone.is_empty() {
             self.delivered(&gone);
         }
-        let mut dead = Vec::new();
-        for place in ambiguous {
-            if let Some(item) = self.window.finish(place) {
-                let reason = format!("{sobject}: several records have this {field}: none is deleted");
-                dead.push((item.content.record, poison(reason, item.tries + 1)));
-            }
-        }
-        self.bury(&dead).await?;
+        let reason = format!("{sobject}: several records have this {field}: none is deleted");
+        let ambiguous = ambiguous.into_iter().map(|place| (place, reason.clone()));
+        self.condemn(ambiguous.collect()).await?;
         let announced = self.announce_deletes(sobject, &ids).await?;
         let answer = rest.delete(sobject, &ids).await;
         self.settle_announced(announced, &answer).await;
@@ -255,11 +247,7 @@ impl Worker {
                     );
                     self.window.again(place, now, pause);
                 }
-                Outcome::DeadLetter(reason) => {
-                    if let Some(item) = self.window.finish(place) {
-                        dead.push((item.content.record, poison(reason, tries + 1)));
-                    }
-                }
+                Outcome::DeadLetter(reason) => dead.push((place, reason)),
                 Outcome::Wait(failure) => wait = Some(failure),
                 Outcome::Halt(failure) => halt = Some(failure),
             }
@@ -267,7 +255,7 @@ impl Worker {
         if !done.is_empty() {
             self.delivered(&done);
         }
-        self.bury(&dead).await?;
+        self.condemn(dead).await?;
         match (halt, wait) {
             (Some(failure), _) => Err(failure.into()),
             (None, Some(failure)) => self.wait_after(failure).await,
@@ -286,7 +274,7 @@ impl Worker {
             }
             WriteError::Rejected(refusal) => refusal,
         };
-        if !self.is_target_fresh {
+        if !self.is_target_fresh() {
             // A field may be gone since the object was described.
             return self.renew().await;
         }
