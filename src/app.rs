@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::admin::{self, AdminState, CommandRequest};
+use crate::admin::{self, AdminState, CommandRequest, History, RouteAbout};
 use crate::config::{Config, Flow, SubjectNaming};
 use crate::contracts::registry::Registry;
 use crate::error::{Action, ErrorKind, Failure, chain};
@@ -133,6 +133,9 @@ impl App {
         let state = AdminState {
             bridge: config.bridge.name.as_str().into(),
             routes: Arc::clone(&statuses),
+            about: RouteAbout::all(&config),
+            history: Arc::new(History::new(statuses.len())),
+            streams: Arc::new(Semaphore::new(admin::STREAMS_MAX)),
             unknown_routes: Arc::clone(&unknown_routes),
             metrics: metrics.clone(),
             token: config.admin.token.clone(),

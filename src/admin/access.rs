@@ -1,4 +1,5 @@
-//! Who may ask. With a token: whoever has it, and everybody for `/live` and `/ready`. Without one (loopback
+//! Who may ask. With a token: whoever has it, and everybody for `/live`, `/ready` and the status page's own files, which
+//! hold no word of the bridge: the page asks for the token. Without one (loopback
 //! only): anybody on this machine, but no web page in their browser: a request needs a loopback `Host`, a
 //! same-origin `Origin` if it has one, and a POST the header `X-Sfbridge: 1`, which a page cannot set across
 //! origins without a preflight that we never answer.
@@ -11,9 +12,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::AdminState;
 
+/// What needs no token.
+const OPEN: [&str; 5] = ["/live", "/ready", "/", "/page.css", "/page.js"];
+
 pub(super) async fn guard(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     let verdict = match &state.token {
-        Some(_) if matches!(request.uri().path(), "/live" | "/ready") => Ok(()),
+        Some(_) if OPEN.contains(&request.uri().path()) => Ok(()),
         Some(token) => with_token(request.headers(), token.expose()),
         None => without_token(request.method(), request.headers()),
     };

@@ -6,13 +6,20 @@
 //! | `GET /ready` | 200, or 503 naming the routes that are halted or have had no answer for too long |
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /api/routes` | every route with its state, position and counters |
-//! | `GET /api/routes/{name}` | one of them |
+//! | `GET /api/routes/{name}` | one of them, with its last states and deliveries |
+//! | `GET /api/history` | each route's last hour, a sample every 10 s; `?since=` epoch milliseconds: the later ones |
+//! | `GET /api/stream` | what `/api/routes` answers, every 2 s as server-sent events |
+//! | `GET /` | the status page: `/page.css` and `/page.js` are its parts |
 //! | `POST /api/routes/{name}/pause`, `…/resume`, `…/restart` | 202; 404 for an unknown route |
 //! | `POST /api/routes/{name}/forget` | 202; for a route that was taken out of the configuration |
 
+mod about;
 mod access;
 mod health;
+mod history;
+mod page;
 mod routes;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,12 +32,16 @@ use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::config::Secret;
 use crate::routes::state::RouteStatus;
 use crate::runtime::clock;
+use crate::runtime::task::spawn;
 use crate::telemetry::metrics::Metrics;
+
+pub use about::RouteAbout;
+pub use history::History;
 
 /// How long a route may go without an answer from its other side before `/ready` fails. Salesforce promises a
 /// keep-alive within 270 seconds, so ten minutes is two missed ones.
@@ -38,6 +49,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(600);
 
 /// The largest request body; nothing here takes a body at all.
 const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// Status pages that may be open at once and be told of changes; a further one asks by itself.
+pub const STREAMS_MAX: usize = 16;
 
 /// What an operator asks of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +76,11 @@ pub struct CommandRequest {
 pub struct AdminState {
     pub bridge: Arc<str>,
     pub routes: Arc<[Arc<RouteStatus>]>,
+    /// What the configuration says of each, in the same order.
+    pub about: Arc<[RouteAbout]>,
+    pub history: Arc<History>,
+    /// One permit a status page.
+    pub streams: Arc<Semaphore>,
     /// Routes that the group gave to this instance although its configuration does not have them.
     pub unknown_routes: Arc<parking_lot::Mutex<Vec<String>>>,
     pub metrics: Metrics,
@@ -82,6 +101,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAd
 
 /// Serves until the task is dropped: admin stops last.
 pub async fn serve(listener: TcpListener, state: AdminState) {
+    let sampled = (Arc::clone(&state.history), Arc::clone(&state.routes));
+    let _sampling = spawn("route-history", history::keep(sampled.0, sampled.1));
     if let Err(error) = axum::serve(listener, router(state)).await {
         tracing::error!(%error, "the admin listener ended");
     }
@@ -89,6 +110,11 @@ pub async fn serve(listener: TcpListener, state: AdminState) {
 
 fn router(state: AdminState) -> Router {
     Router::new()
+        .route("/", get(page::html))
+        .route("/page.css", get(page::css))
+        .route("/page.js", get(page::js))
+        .route("/api/history", get(history::history))
+        .route("/api/stream", get(stream::stream))
         .route("/metrics", get(metrics))
         .route("/api/routes", get(routes::list))
         .route("/api/routes/{name}", get(routes::one))

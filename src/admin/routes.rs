@@ -1,5 +1,6 @@
 //! `/api/routes`: what flows, what is stuck, why, and what to do, as JSON.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::Json;
@@ -7,17 +8,23 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{AdminState, CommandRequest, RouteCommand};
-use crate::routes::state::{ContractView, FreshReadView, PositionView, RouteState, RouteStatus};
+use super::history::Pace;
+use super::{AdminState, CommandRequest, RouteAbout, RouteCommand};
+use crate::routes::activity::DeliveryView;
+use crate::routes::state::{
+    ContractView, FreshReadView, PositionView, RETENTION_SECONDS, RouteState, RouteStatus,
+};
 use crate::runtime::clock;
 
 #[derive(Debug, Serialize)]
 struct RouteView {
     name: String,
     direction: &'static str,
+    #[serde(flatten)]
+    about: RouteAbout,
     state: RouteState,
     /// Whether this instance runs it.
     runs_here: bool,
@@ -37,13 +44,39 @@ struct RouteView {
     fresh_reads: Vec<FreshReadView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+    /// RFC 3339: when it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error_since: Option<String>,
+    #[serde(flatten)]
+    pace: Pace,
+    /// Records of the source that are not yet committed, for a route to Salesforce.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position_age_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_left_seconds: Option<f64>,
 }
 
-fn view(route: &RouteStatus) -> RouteView {
+/// A route alone says more of itself.
+#[derive(Debug, Serialize)]
+struct RouteDetail {
+    #[serde(flatten)]
+    route: RouteView,
+    /// The states that it has entered lately, the latest first.
+    states: Vec<RouteState>,
+    /// The latest first.
+    deliveries: Vec<DeliveryView>,
+}
+
+fn view(state: &AdminState, at: usize, route: &RouteStatus) -> RouteView {
     let counters = &route.counters;
+    let position_age_seconds = route.position_age_seconds(clock::now_ms());
+    let (last_error, last_error_since) = route.last_error().unzip();
     RouteView {
         name: route.name.to_string(),
         direction: route.direction,
+        about: state.about.get(at).cloned().unwrap_or_default(),
         state: route.state(),
         runs_here: route.runs_here(),
         position: route.position(),
@@ -56,33 +89,59 @@ fn view(route: &RouteStatus) -> RouteView {
         in_hand: counters.in_hand.load(Ordering::Relaxed),
         contracts: route.contracts(),
         fresh_reads: route.fresh_reads(),
-        last_error: route.last_error(),
+        last_error,
+        last_error_since,
+        pace: state.history.pace(at),
+        lag: route.activity.lag(),
+        position_age_seconds,
+        retention_left_seconds: position_age_seconds.map(|age| RETENTION_SECONDS - age),
     }
 }
 
 pub(super) async fn list(State(state): State<AdminState>) -> Response {
-    let routes: Vec<RouteView> = state.routes.iter().map(|route| view(route)).collect();
+    Json(overview(&state)).into_response()
+}
+
+/// Everything in short; what `/api/stream` sends again and again.
+pub(super) fn overview(state: &AdminState) -> Value {
+    let routes = state.routes.iter().enumerate();
+    let routes: Vec<RouteView> = routes.map(|(at, route)| view(state, at, route)).collect();
     let unknown = state.unknown_routes.lock().clone();
-    let mut body = json!({ "bridge": &*state.bridge, "routes": routes });
+    let mut body = json!({
+        "bridge": &*state.bridge,
+        "version": env!("CARGO_PKG_VERSION"),
+        "now": clock::rfc3339_ms(clock::now_ms()),
+        "routes": routes,
+        "salesforce_limits": state.metrics.limits(),
+    });
     if !unknown.is_empty() {
         body["assigned_but_unknown"] = json!(unknown);
     }
-    Json(body).into_response()
+    body
+}
+
+fn find<'s>(state: &'s AdminState, name: &str) -> Option<(usize, &'s Arc<RouteStatus>)> {
+    let mut routes = state.routes.iter().enumerate();
+    routes.find(|(_, route)| *route.name == *name)
 }
 
 pub(super) async fn one(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
-    state
-        .routes
-        .iter()
-        .find(|route| *route.name == *name)
-        .map_or_else(|| unknown(&name), |route| Json(view(route)).into_response())
+    let Some((at, route)) = find(&state, &name) else {
+        return unknown(&name);
+    };
+    let detail = RouteDetail {
+        route: view(&state, at, route),
+        states: route.activity.states(),
+        deliveries: route.activity.deliveries(),
+    };
+    Json(detail).into_response()
 }
 
 pub(super) async fn command(
     State(state): State<AdminState>,
     Path((name, command)): Path<(String, String)>,
 ) -> Response {
-    let known = state.routes.iter().find(|route| *route.name == *name);
+    let known = find(&state, &name);
     let command = match (command.as_str(), known) {
         ("pause", Some(_)) => RouteCommand::Pause,
         ("resume", Some(_)) => RouteCommand::Resume,
@@ -113,7 +172,10 @@ pub(super) async fn command(
     }
     match answered.await {
         Ok(Ok(())) => {
-            let now = known.map_or_else(|| json!({ "name": name }), |route| json!(view(route)));
+            let now = known.map_or_else(
+                || json!({ "name": name }),
+                |(at, route)| json!(view(&state, at, route)),
+            );
             (StatusCode::ACCEPTED, Json(now)).into_response()
         }
         Ok(Err(why)) => (StatusCode::CONFLICT, Json(json!({ "error": why }))).into_response(),

@@ -5,6 +5,7 @@
 //! a crash at any point repeats work, never records. Nothing here is dropped: an event is delivered, filtered
 //! (counted), dead-lettered (stored), or its route halts and says why.
 
+pub mod activity;
 pub mod batch;
 pub mod cloud_event;
 pub mod culprit;

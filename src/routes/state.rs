@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::activity::Activity;
 use crate::runtime::clock;
 use crate::telemetry::metrics::{Metrics, RouteLabel, StateLabels, SubjectLabels};
 
@@ -141,8 +142,8 @@ struct Inner {
     fresh_reads: Vec<FreshReadView>,
     gap: HeldGap,
     assignment: Assignment,
-    /// A halt is final until a person acts: nothing else may overwrite it.
-    last_error: Option<String>,
+    /// With when it began, RFC 3339.
+    last_error: Option<(String, String)>,
 }
 
 /// The shared handle of one route.
@@ -151,6 +152,7 @@ pub struct RouteStatus {
     pub name: Arc<str>,
     pub direction: &'static str,
     pub counters: Counters,
+    pub activity: Activity,
     inner: Mutex<Inner>,
     /// When the other side last answered, epoch milliseconds; the start of the run counts as an answer.
     last_answer_ms: AtomicI64,
@@ -165,6 +167,7 @@ impl RouteStatus {
             name: name.into(),
             direction,
             counters: Counters::default(),
+            activity: Activity::default(),
             inner: Mutex::new(Inner {
                 state: RouteState {
                     name: StateName::Starting,
@@ -184,6 +187,7 @@ impl RouteStatus {
             position_ms: AtomicI64::new(0),
             metrics,
         });
+        status.activity.state(&status.state());
         status.show(StateName::Starting);
         status
     }
@@ -228,6 +232,9 @@ impl RouteStatus {
             remedy,
             until,
         };
+        if !same {
+            self.activity.state(&inner.state);
+        }
         drop(inner);
         self.show(name);
     }
@@ -258,13 +265,23 @@ impl RouteStatus {
     }
 
     pub fn waiting(&self, why: &str, remedy: Option<&str>, until_ms: Option<i64>) {
-        self.inner.lock().last_error = Some(why.to_owned());
+        self.failed(why);
         self.set(
             StateName::Waiting,
             Some(why.to_owned()),
             remedy.map(str::to_owned),
             until_ms,
         );
+    }
+
+    /// An error begins, or goes on.
+    fn failed(&self, why: &str) {
+        let mut inner = self.inner.lock();
+        let is_over = matches!(inner.state.name, StateName::Streaming | StateName::Idle);
+        match &inner.last_error {
+            Some((known, _)) if known == why && !is_over => {}
+            _ => inner.last_error = Some((why.to_owned(), clock::rfc3339_ms(clock::now_ms()))),
+        }
     }
 
     /// The wait is over: the state from before it, unless another one has come since.
@@ -276,7 +293,7 @@ impl RouteStatus {
     }
 
     pub fn halted(&self, why: &str, remedy: Option<&str>) {
-        self.inner.lock().last_error = Some(why.to_owned());
+        self.failed(why);
         tracing::error!(route = %self.name, why, remedy, "route halted");
         self.set(
             StateName::Halted,
@@ -393,7 +410,8 @@ impl RouteStatus {
         matches!(&self.inner.lock().gap, HeldGap::ResumedPast(past) if past == ce_id)
     }
 
-    pub fn last_error(&self) -> Option<String> {
+    /// The last error and when it began, RFC 3339.
+    pub fn last_error(&self) -> Option<(String, String)> {
         self.inner.lock().last_error.clone()
     }
 
@@ -403,17 +421,37 @@ impl RouteStatus {
         self.position_ms.store(at_ms, Ordering::Relaxed);
     }
 
-    /// Brings the gauges that age by themselves up to date; called at each scrape.
-    pub fn refresh_gauges(&self, now_ms: i64) {
+    /// Events were committed so long after their own time, in seconds.
+    pub fn delivered_after(&self, seconds: impl IntoIterator<Item = f64>) {
+        let label = RouteLabel {
+            route: Arc::clone(&self.name),
+        };
+        let histogram = self.metrics.end_to_end_seconds.get_or_create(&label);
+        for seconds in seconds {
+            histogram.observe(seconds);
+            self.activity.latencies.observe(seconds);
+        }
+    }
+
+    /// How old the stored position is, in seconds, where this process keeps it.
+    pub fn position_age_seconds(&self, now_ms: i64) -> Option<f64> {
         let at = self.position_ms.load(Ordering::Relaxed);
         if at == 0 || !self.runs_here() {
-            return;
+            return None;
         }
         #[allow(
             clippy::cast_precision_loss,
             reason = "an age in milliseconds is far below 2^53"
         )]
         let age = (now_ms - at).max(0) as f64 / 1000.0;
+        Some(age)
+    }
+
+    /// Brings the gauges that age by themselves up to date; called at each scrape.
+    pub fn refresh_gauges(&self, now_ms: i64) {
+        let Some(age) = self.position_age_seconds(now_ms) else {
+            return;
+        };
         let label = RouteLabel {
             route: Arc::clone(&self.name),
         };

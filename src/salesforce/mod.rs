@@ -35,9 +35,9 @@ impl Salesforce {
     /// # Errors
     /// `Misconfigured`: an address, a key or a CA file that cannot be used.
     pub fn new(config: &SalesforceConfig, client: &str, metrics: Metrics) -> Result<Self, Failure> {
-        let tokens = TokenSource::new(config, metrics)?;
+        let tokens = TokenSource::new(config, metrics.clone())?;
         let pubsub = PubSubClient::new(config, tokens.clone())?;
-        let rest = RestClient::new(config, client, tokens.clone())?;
+        let rest = RestClient::new(config, client, tokens.clone(), metrics)?;
         let schemas = Arc::new(SchemaCache::new(pubsub.clone(), EventSchema::parse));
         Ok(Self {
             tokens,

@@ -2,15 +2,20 @@
 //!
 //! Labels are few and bounded: routes come from the configuration, kinds and outcomes from enums.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use serde::Serialize;
+
+use crate::runtime::clock;
 
 /// A gauge of seconds or ratios.
 pub type FloatGauge = Gauge<f64, AtomicU64>;
@@ -34,6 +39,17 @@ labels! {
     Outcome { outcome }
     Limit { limit }
     Build { version }
+}
+
+/// One of the org's limits, as Salesforce last told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LimitView {
+    /// Salesforce's name: `DailyApiRequests`.
+    pub name: &'static str,
+    pub max: u64,
+    pub remaining: u64,
+    /// RFC 3339.
+    pub seen: String,
 }
 
 /// The program's metrics; cheap to clone.
@@ -63,6 +79,7 @@ pub struct Families {
     pub consumer_lag: Family<PartitionLabels, IntGauge>,
     pub salesforce_limit_remaining: Family<Limit, IntGauge>,
     pub contract_versions: Family<SubjectLabels, IntGauge>,
+    limits: Mutex<BTreeMap<&'static str, LimitView>>,
 }
 
 impl std::ops::Deref for Metrics {
@@ -157,7 +174,28 @@ impl Metrics {
             consumer_lag,
             salesforce_limit_remaining,
             contract_versions,
+            limits: Mutex::default(),
         }))
+    }
+
+    /// Salesforce told what is left of a limit.
+    pub fn limit(&self, name: &'static str, max: u64, remaining: u64) {
+        let label = Limit { limit: name.into() };
+        self.salesforce_limit_remaining
+            .get_or_create(&label)
+            .set(i64::try_from(remaining).unwrap_or(i64::MAX));
+        let view = LimitView {
+            name,
+            max,
+            remaining,
+            seen: clock::rfc3339_ms(clock::now_ms()),
+        };
+        self.0.limits.lock().insert(name, view);
+    }
+
+    /// What is known of the org's limits, by name.
+    pub fn limits(&self) -> Vec<LimitView> {
+        self.0.limits.lock().values().cloned().collect()
     }
 
     /// The text form that Prometheus scrapes.

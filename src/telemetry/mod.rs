@@ -1,4 +1,5 @@
 //! What the outside sees of the program: metrics and logs. Never a payload, a token or a field value.
 
+pub mod latency;
 pub mod logging;
 pub mod metrics;

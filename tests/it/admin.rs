@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::Value;
+use sfbridge::admin::STREAMS_MAX;
 use sfbridge::simulator::faults::Then;
 use sfbridge::simulator::{Change, ChangeType, RawEvent, Simulator, SimulatorSettings, TestEvents};
 
@@ -195,7 +196,15 @@ async fn without_a_token_no_web_page_reaches_in() {
     let here = one_route(need!("kafka", broker::shared())).await;
     let bridge = Bridge::start(&here.setup).await;
     let rebound = [("Host", "evil.example")];
-    for path in ["/live", "/ready", "/metrics", "/api/routes"] {
+    for path in [
+        "/live",
+        "/ready",
+        "/metrics",
+        "/api/routes",
+        "/api/history",
+        "/",
+        "/page.js",
+    ] {
         let (status, body) = ask(&bridge, Method::GET, path, &[]).await;
         assert!([200, 503].contains(&status), "{path}: {body}");
         let (status, body) = ask(&bridge, Method::GET, path, &rebound).await;
@@ -203,6 +212,9 @@ async fn without_a_token_no_web_page_reaches_in() {
         assert!(!body.contains("accounts"), "{body}");
         let foreign = [("Origin", "https://evil.example")];
         assert_eq!(ask(&bridge, Method::GET, path, &foreign).await.0, 403, "{path}");
+    }
+    for headers in [rebound, [("Origin", "https://evil.example")]] {
+        assert_eq!(ask(&bridge, Method::GET, "/api/stream", &headers).await.0, 403);
     }
     let pause = "/api/routes/accounts/pause";
     assert_eq!(
@@ -233,7 +245,16 @@ async fn with_a_token_only_health_is_open_and_names_no_route() {
     assert!(!body.contains("accounts"), "{body}");
     assert_eq!(ask(&bridge, Method::GET, "/live", &[]).await.0, 200);
     let right = ("Authorization", "Bearer s3cret-of-this-test");
-    for path in ["/metrics", "/api/routes", "/api/routes/accounts"] {
+    for path in ["/", "/page.css", "/page.js"] {
+        let (status, body) = ask(&bridge, Method::GET, path, &[]).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(
+            !body.contains("accounts"),
+            "the page's files know nothing: {path}"
+        );
+    }
+    assert_eq!(ask(&bridge, Method::GET, "/api/stream", &[]).await.0, 401);
+    for path in ["/metrics", "/api/routes", "/api/routes/accounts", "/api/history"] {
         assert_eq!(ask(&bridge, Method::GET, path, &[]).await.0, 401, "{path}");
         let wrong = [("Authorization", "Bearer s3cret")];
         assert_eq!(ask(&bridge, Method::GET, path, &wrong).await.0, 401, "{path}");
@@ -248,6 +269,78 @@ async fn with_a_token_only_health_is_open_and_names_no_route() {
     );
     assert_eq!(ask(&bridge, Method::POST, restart, &[right]).await.0, 202);
     assert!(!bridge.log().contains("s3cret"), "{}", bridge.log());
+}
+
+#[tokio::test]
+async fn the_page_is_one_document_that_may_load_nothing_from_elsewhere() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    let bridge = Bridge::start(&here.setup).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/page.css", "text/css"),
+        ("/page.js", "text/javascript"),
+    ] {
+        let answer = client
+            .get(format!("{}{path}", bridge.admin_url()))
+            .send()
+            .await
+            .unwrap();
+        let headers = answer.headers().clone();
+        let header = |name: &str| headers[name].to_str().unwrap();
+        assert!(header("content-type").starts_with(kind), "{path}");
+        let policy = header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        let body = answer.text().await.unwrap();
+        let elsewhere = body.replace("http://www.w3.org/2000/svg", "");
+        assert!(
+            !elsewhere.contains("http:") && !elsewhere.contains("https:"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_end_with_the_bridge() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    let bridge = Bridge::start(&here.setup).await;
+    bridge.until_state("accounts", &["streaming", "idle"]).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let open = || client.get(format!("{}/api/stream", bridge.admin_url())).send();
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS_MAX {
+        streams.push(open().await.unwrap());
+    }
+    assert!(streams.iter().all(|stream| stream.status() == 200));
+    let kind = streams[0].headers()["content-type"].to_str().unwrap();
+    assert_eq!(kind, "text/event-stream");
+    assert_eq!(open().await.unwrap().status(), 503, "one too many");
+    let event = streams[0].chunk().await.unwrap().unwrap();
+    let event = std::str::from_utf8(&event).unwrap();
+    let data = event
+        .lines()
+        .find_map(|line| line.strip_prefix("data: "))
+        .unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["routes"][0]["name"], "accounts");
+    streams.pop();
+    until(PATIENCE, "a place that was given back", || async {
+        (open().await.unwrap().status() == 200).then_some(())
+    })
+    .await;
+    bridge.signal("TERM");
+    assert!(bridge.ended().await.success());
+    for mut stream in streams {
+        while let Ok(Some(_)) = stream.chunk().await {}
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod registry;
 mod salesforce_rest;
 mod salesforce_writes;
 mod second_reader;
+mod status_page;
 mod support;
 mod tidy;
 mod to_kafka;

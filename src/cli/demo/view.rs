@@ -94,7 +94,7 @@ pub(super) fn introduction(addresses: &Addresses) -> Vec<Line> {
         plain(format!("  kafka    {bootstrap_servers} ({kind})")),
         plain(format!("  topics   {}", addresses.topics.join(" "))),
         plain(format!(
-            "  bridge   http://{admin}/api/routes   /metrics   /ready"
+            "  bridge   http://{admin}/   /api/routes   /metrics   /ready"
         )),
         plain(format!(
             "  org      {control}   break it: curl -X POST {control}/expire-tokens"

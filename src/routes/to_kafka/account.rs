@@ -7,6 +7,7 @@ use super::intake::Tally;
 use super::run::InFlight;
 use super::{Memory, ToKafkaRoute};
 use crate::error::ErrorKind;
+use crate::routes::activity::DeliveryView;
 use crate::routes::gap::GapKind;
 use crate::routes::state::StateName;
 use crate::runtime::clock;
@@ -77,13 +78,22 @@ impl ToKafkaRoute {
             .batch_commit_seconds
             .get_or_create(&label)
             .observe(began.elapsed().as_secs_f64());
-        let latency = metrics.end_to_end_seconds.get_or_create(&label);
-        for time_ms in &batch.event_times_ms {
-            #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
-            latency.observe((now_ms - time_ms).max(0) as f64 / 1000.0);
+        #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
+        let seconds = |time_ms: &i64| (now_ms - time_ms).max(0) as f64 / 1000.0;
+        self.status
+            .delivered_after(batch.event_times_ms.iter().map(seconds));
+        let position = position.view();
+        if written + filtered + repeated + dead_letters > 0 {
+            self.status.activity.delivered(DeliveryView {
+                at: clock::rfc3339_ms(now_ms),
+                place: position.replay_id.clone().unwrap_or_default(),
+                written,
+                filtered,
+                repeated,
+                dead_letters,
+            });
         }
-        drop(latency);
-        self.status.positioned(position.view(), now_ms);
+        self.status.positioned(position, now_ms);
     }
 
     pub(super) fn received(&self, events: &[ReceivedEvent]) {

@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use super::worker::Worker;
 use crate::error::ErrorKind;
 use crate::kafka::ConsumedRecord;
+use crate::routes::activity::DeliveryView;
+use crate::routes::dead_letter::Reason;
 use crate::routes::gap::GapKind;
 use crate::routes::redrive::Outcome;
 use crate::runtime::clock;
@@ -40,9 +42,16 @@ impl Worker {
         self.count_outcome("filtered", 1);
     }
 
-    pub(super) fn dead_lettered(&mut self, count: u64) {
+    pub(super) fn dead_lettered(&mut self, dead: &[(ConsumedRecord, Reason)]) {
+        let count = dead.len() as u64;
         self.out_of_hand(count);
         let status = &self.parts.route.status;
+        for (record, _) in dead {
+            status.activity.delivered(DeliveryView {
+                dead_letters: 1,
+                ..place_of(record)
+            });
+        }
         status.counters.dead_letters.fetch_add(count, Ordering::Relaxed);
         self.count_outcome("dead_letter", count);
         let labels = KindLabels {
@@ -58,6 +67,10 @@ impl Worker {
         self.out_of_hand(1);
         self.stream.finished(record, Outcome::Sent);
         let route = &self.parts.route;
+        route.status.activity.delivered(DeliveryView {
+            written: 1,
+            ..place_of(record)
+        });
         let counters = &route.status.counters;
         counters.records_written.fetch_add(1, Ordering::Relaxed);
         self.count_outcome("written", 1);
@@ -70,7 +83,7 @@ impl Worker {
         if let Some(at_ms) = record.timestamp_ms {
             #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
             let seconds = (clock::now_ms() - at_ms).max(0) as f64 / 1000.0;
-            metrics.end_to_end_seconds.get_or_create(&label).observe(seconds);
+            route.status.delivered_after([seconds]);
         }
     }
 
@@ -88,12 +101,16 @@ impl Worker {
     pub(super) fn show_lag(&self, lag: i64) {
         let metrics = &self.parts.route.shared.metrics;
         metrics.consumer_lag.get_or_create(&self.lag_labels()).set(lag);
+        let activity = &self.parts.route.status.activity;
+        activity.lag_is(&self.place, Some(lag));
     }
 
     /// The partition is another instance's now: its lag is not ours to tell, and what was in hand is given up.
     pub(super) fn left(&mut self) {
         let metrics = &self.parts.route.shared.metrics;
         metrics.consumer_lag.remove(&self.lag_labels());
+        let activity = &self.parts.route.status.activity;
+        activity.lag_is(&self.place, None);
         self.out_of_hand(self.in_hand);
         self.parts.board.left(&self.place);
     }
@@ -120,5 +137,13 @@ impl Worker {
         };
         let metrics = &self.parts.route.shared.metrics;
         metrics.records_written.get_or_create(&labels).inc_by(count);
+    }
+}
+
+fn place_of(record: &ConsumedRecord) -> DeliveryView {
+    DeliveryView {
+        at: clock::rfc3339_ms(clock::now_ms()),
+        place: format!("{}[{}]@{}", record.topic, record.partition, record.offset),
+        ..DeliveryView::default()
     }
 }

@@ -431,10 +431,7 @@ mod tests {
         };
         let mut window = window(rules, &["a", "b", "c", "d", "e"]);
         let mut tried = Vec::new();
-        loop {
-            let Next::Send(places) = window.next(Instant::now()) else {
-                break;
-            };
+        while let Next::Send(places) = window.next(Instant::now()) {
             tried.push(places.len());
             // The fourth is at fault.
             if !places.contains(&3) || window.split(&places) {

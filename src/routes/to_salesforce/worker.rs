@@ -388,7 +388,7 @@ impl Worker {
             self.stream.finished(record, Outcome::DeadLetter);
             tracing::warn!(topic = %record.topic, partition = record.partition, offset = record.offset, "dead letter");
         }
-        self.dead_lettered(dead.len() as u64);
+        self.dead_lettered(dead);
         Ok(())
     }
 

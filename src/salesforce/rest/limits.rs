@@ -14,6 +14,17 @@ use super::RestClient;
 use super::call::{Call, garbled};
 use super::refusal::Deed;
 
+/// Salesforce's name of the limit that every request counts against.
+const DAILY_REQUESTS: &str = "DailyApiRequests";
+
+/// The limits that a bridge uses up, of the many that an org has: what the metric and the status page show.
+const SHOWN: [&str; 4] = [
+    "DailyBulkApiBatches",
+    "DailyDeliveredPlatformEvents",
+    "HourlyPublishedPlatformEvents",
+    "HourlyPublishedStandardVolumePlatformEvents",
+];
+
 /// The org's API requests of 24 hours, its apps together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApiUsage {
@@ -117,8 +128,13 @@ impl RestClient {
 
     pub(super) fn note_usage(&self, info: &str) {
         if let Some(usage) = ApiUsage::parse(info) {
-            *self.0.usage.lock() = Some(usage);
+            self.use_is(usage);
         }
+    }
+
+    fn use_is(&self, usage: ApiUsage) {
+        *self.0.usage.lock() = Some(usage);
+        self.0.metrics.limit(DAILY_REQUESTS, usage.max, usage.left());
     }
 
     /// The org's limits by their names (`DailyApiRequests`, `HourlyPublishedPlatformEvents`); shares of single apps
@@ -152,8 +168,13 @@ impl RestClient {
     pub async fn refresh_usage(&self) -> Result<Option<ApiUsage>, Failure> {
         match self.limits().await {
             Ok(limits) => {
-                if let Some(daily) = limits.get("DailyApiRequests") {
-                    *self.0.usage.lock() = Some(ApiUsage {
+                for name in SHOWN {
+                    if let Some(limit) = limits.get(name) {
+                        self.0.metrics.limit(name, limit.max, limit.remaining);
+                    }
+                }
+                if let Some(daily) = limits.get(DAILY_REQUESTS) {
+                    self.use_is(ApiUsage {
                         used: daily.max.saturating_sub(daily.remaining),
                         max: daily.max,
                         seen_at: Instant::now(),

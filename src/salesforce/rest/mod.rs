@@ -44,6 +44,7 @@ use crate::config::SalesforceConfig;
 use crate::error::{ErrorKind, Failure};
 use crate::salesforce::auth::TokenSource;
 use crate::salesforce::http;
+use crate::telemetry::metrics::Metrics;
 
 pub use bulk::{BULK_UPLOAD_BYTES_MAX, BulkJob, JobState};
 pub use bulk_csv::{BulkResult, BulkRow, BulkRows, NoResults, Unfit, bulk_csv, bulk_key, fits_bulk};
@@ -73,6 +74,8 @@ struct Inner {
     call_options: HeaderValue,
     describes: Describes,
     usage: Mutex<Option<ApiUsage>>,
+    /// Shows what is left of the org's limits.
+    metrics: Metrics,
 }
 
 /// One record as a query answered it.
@@ -114,7 +117,12 @@ impl RestClient {
     ///
     /// # Errors
     /// `Misconfigured`: a CA file that is none, a client name that no header can carry.
-    pub fn new(config: &SalesforceConfig, client: &str, tokens: TokenSource) -> Result<Self, Failure> {
+    pub fn new(
+        config: &SalesforceConfig,
+        client: &str,
+        tokens: TokenSource,
+        metrics: Metrics,
+    ) -> Result<Self, Failure> {
         let call_options = HeaderValue::from_str(&format!("client={client}")).map_err(|error| {
             let message = "the bridge's name has characters that no header can carry";
             Failure::new(ErrorKind::Misconfigured, message).caused_by(error)
@@ -126,6 +134,7 @@ impl RestClient {
             call_options,
             describes: Describes::default(),
             usage: Mutex::default(),
+            metrics,
         })))
     }
 

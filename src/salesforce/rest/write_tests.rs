@@ -109,7 +109,7 @@ fn client_at(login: &LoginHost, url: &str) -> RestClient {
     }
     let config = login.client_credentials();
     let tokens = TokenSource::new(&config, Metrics::new()).expect("usable");
-    RestClient::new(&config, "sfbridge-crm", tokens).expect("usable")
+    RestClient::new(&config, "sfbridge-crm", tokens, Metrics::new()).expect("usable")
 }
 
 async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response {

@@ -73,8 +73,13 @@ async fn installed(home: &Path, packages: &[&str], steps: Vec<Command>) -> Resul
 
 /// Runs a client and reads the JSON line that it prints.
 pub async fn run(command: &mut Command) -> Json {
+    run_within(command, RUN_LIMIT).await
+}
+
+/// The same for a client that takes longer.
+pub async fn run_within(command: &mut Command, limit: Duration) -> Json {
     let output = command.kill_on_drop(true).stdin(Stdio::null()).output();
-    let output = timeout(RUN_LIMIT, output)
+    let output = timeout(limit, output)
         .await
         .expect("the client ends")
         .expect("the client runs");

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 pub mod bridge;
 pub mod broker;
+pub mod browser;
 pub mod foreign;
 pub mod jars;
 pub mod keeper;

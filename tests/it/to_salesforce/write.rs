@@ -56,6 +56,10 @@ async fn records_are_upserted_by_their_external_id_and_tombstones_delete() {
             .then_some(())
     })
     .await;
+    let left = bridge
+        .metric("sfbridge_salesforce_limit_remaining", "DailyApiRequests")
+        .await;
+    assert!(left > 0.0, "every answer of REST tells it: {left}");
     let sent = org.sent("/data/AccountChangeEvent", 0).unwrap().0;
     assert_eq!(sent.len(), 4, "two creations, one update, one deletion: {sent:?}");
 }
