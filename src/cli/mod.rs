@@ -1,12 +1,18 @@
 //! The command line: one file a command, one line here for each. A command answers with its exit code;
 //! documents go to stdout, complaints and logs to stderr.
 
+mod answer;
+mod check;
 mod config;
 mod contracts;
 mod dead_letters;
 mod demo;
+mod positions;
+mod publish;
 mod run;
 pub mod simulate;
+mod status;
+mod tail;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,6 +48,16 @@ struct Cli {
 enum Command {
     /// Run the bridge: the daemon
     Run(run::Args),
+    /// Say whether the bridge can run as it is configured: a line each, ✓ or ✗ and the remedy
+    Check(check::Args),
+    /// Show what a running bridge does: its routes, what is stuck, why, and what to do
+    Status(status::Args),
+    /// Show where routes stand, and let them go on from elsewhere
+    Positions(positions::Args),
+    /// Show the events of a Salesforce topic as JSON lines; needs no Kafka
+    Tail(tail::Args),
+    /// Publish platform events from JSON, one or a line each
+    Publish(publish::Args),
     /// See it work: a simulated org, an embedded Kafka, and a reader that counts what arrives
     Demo(demo::Args),
     /// Run a simulated Salesforce org on loopback: lively data, and faults on demand
@@ -77,6 +93,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match cli.command {
         Command::Run(arguments) => run::run(&arguments, &cli.config),
+        Command::Check(arguments) => check::run(&arguments, &cli.config),
+        Command::Status(arguments) => status::run(&arguments, &cli.config),
+        Command::Positions(arguments) => positions::run(&arguments, &cli.config),
+        Command::Tail(arguments) => tail::run(&arguments, &cli.config),
+        Command::Publish(arguments) => publish::run(&arguments, &cli.config),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(arguments),
         Command::Config(arguments) => config::run(&arguments, &cli.config),

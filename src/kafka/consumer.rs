@@ -17,6 +17,7 @@
 mod board;
 mod commits;
 mod context;
+mod group;
 mod place;
 mod record;
 mod start;
@@ -31,6 +32,7 @@ use rdkafka::ClientConfig;
 
 use self::board::Shared;
 use self::context::MemberContext;
+pub use self::group::Standpoint;
 use self::place::Keeper;
 pub(super) use self::record::record_of;
 pub use self::start::{LossReason, LostOffsets};

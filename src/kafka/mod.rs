@@ -29,13 +29,13 @@ mod writes;
 pub use client::{Connection, RECORD_BYTES_MAX};
 pub use consumer::{
     ConsumedRecord, ConsumerEvent, ConsumerOptions, ConsumerView, GroupConsumer, HAND_OVER_WITHIN,
-    LossReason, LostOffsets, PartitionLag, PartitionStream,
+    LossReason, LostOffsets, PartitionLag, PartitionStream, Standpoint,
 };
-pub use ownership::{Assignment, Ownership};
+pub use ownership::{Assignment, Ownership, is_paused};
 pub use positions::{PositionStore, internal_topics};
 pub use producer::{Handed, Refusal, RouteProducer, Timing, WriteError, Written};
 pub use record::{Record, partition_of};
 pub use redriven::RedrivenTopic;
 pub use scan::{Extent, Scan, extents};
-pub use topics::Topics;
+pub use topics::{TopicFinding, TopicUse, Topics};
 pub use writes::{Changes, Following, WritesTopic};

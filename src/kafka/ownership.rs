@@ -29,7 +29,7 @@ use self::view::{RouteNote, View};
 use super::client::{CALL_TIMEOUT, Connection, Isolation, blocking};
 use super::compacted::CompactedReader;
 use super::error::{creation_failure, failure, thread_failure};
-use super::positions::{ensure_routes_topic, store};
+use super::positions::{ensure_routes_topic, routes_topic, store};
 use super::record::{Record, partition_of};
 use super::topics::{TopicSpec, Topics};
 use crate::error::Failure;
@@ -172,8 +172,7 @@ impl Ownership {
     /// When the brokers do not answer or deny the topic.
     pub async fn is_paused(&self, route: &str) -> Result<bool, Failure> {
         let noted = self.notes.read(self.partition(route), route, &|_| ()).await?;
-        let note: Option<RouteNote> = noted.and_then(|value| serde_json::from_slice(&value).ok());
-        Ok(note.is_some_and(|note| note.paused))
+        Ok(is_paused_in(noted))
     }
 
     /// Removes what is noted about a route: no instance misses it any more.
@@ -203,6 +202,28 @@ impl Ownership {
     fn partition(&self, route: &str) -> i32 {
         partition_of(route, self.partitions)
     }
+}
+
+/// Whether a person has paused the route, asked by whoever is no instance.
+///
+/// # Errors
+/// When the brokers do not answer or deny the topic.
+pub async fn is_paused(topics: &Topics, route: &str) -> Result<bool, Failure> {
+    let connection = topics.connection();
+    let topic: Arc<str> = routes_topic(connection).into();
+    let Some(partitions) = topics.partitions(&topic).await? else {
+        return Ok(false);
+    };
+    let reader = CompactedReader::new(connection.clone(), topic, partitions);
+    let noted = reader
+        .read(partition_of(route, partitions), route, &|_| ())
+        .await?;
+    Ok(is_paused_in(noted))
+}
+
+fn is_paused_in(noted: Option<Vec<u8>>) -> bool {
+    let note: Option<RouteNote> = noted.and_then(|value| serde_json::from_slice(&value).ok());
+    note.is_some_and(|note| note.paused)
 }
 
 impl Drop for Ownership {

@@ -77,11 +77,11 @@ pub fn internal_topics(connection: &Connection) -> [(String, i32); 3] {
     ]
 }
 
-fn positions_topic(connection: &Connection) -> String {
+pub(super) fn positions_topic(connection: &Connection) -> String {
     format!("_sfbridge.{}.positions", connection.bridge())
 }
 
-fn routes_topic(connection: &Connection) -> String {
+pub(super) fn routes_topic(connection: &Connection) -> String {
     format!("_sfbridge.{}.routes", connection.bridge())
 }
 
@@ -123,6 +123,29 @@ impl PositionStore {
             topic,
             partitions,
         })
+    }
+
+    /// The topic as it is, to look into it: nothing is made or noted. None: there is none yet.
+    ///
+    /// # Errors
+    /// When the brokers do not answer or deny the topic.
+    pub async fn look(topics: &Topics) -> Result<Option<Self>, Failure> {
+        let connection = topics.connection();
+        let topic: Arc<str> = positions_topic(connection).into();
+        let partitions = topics.partitions(&topic).await?;
+        Ok(partitions.map(|partitions| Self {
+            reader: CompactedReader::new(connection.clone(), topic.clone(), partitions),
+            topic,
+            partitions,
+        }))
+    }
+
+    /// The record that removes the route's position: its next owner begins as its `start` says.
+    pub fn removal(&self, route: &str) -> Record {
+        Record {
+            value: None,
+            ..self.record(route, Bytes::new())
+        }
     }
 
     /// The record that stores `value` as the route's position.

@@ -3,6 +3,7 @@
 //! What was found is remembered, so that asking for every event costs nothing. A topic that is deleted later
 //! shows when it is written to; [`Topics::forget`] makes the next question reach the brokers again.
 
+mod inspect;
 mod spec;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::MetadataTopic;
 use tokio::time::Instant;
 
+pub use inspect::{TopicFinding, TopicUse};
 pub(super) use spec::TopicSpec;
 
 use super::client::{CALL_TIMEOUT, Connection, Context, blocking};

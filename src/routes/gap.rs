@@ -14,6 +14,8 @@ pub enum GapKind {
     Overflow,
     /// An event whose dead letter had to leave its value out.
     TooLarge,
+    /// A person set the position: what lies between may be missing.
+    SkippedByOperator,
 }
 
 impl GapKind {
@@ -23,6 +25,7 @@ impl GapKind {
             Self::Gap => "gap",
             Self::Overflow => "overflow",
             Self::TooLarge => "too_large",
+            Self::SkippedByOperator => "skipped_by_operator",
         }
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod commands;
 mod compatibility;
 mod config;
 mod contracts_cli;

@@ -4,7 +4,7 @@
 use super::org::{Found, Org, Refusal, topics};
 use super::outputs::{Route, chosen, pinned, written};
 use super::registry::Versions;
-use super::{Entities, Refused, pretty, print};
+use super::{Entities, Form, Refused, pretty, print};
 use crate::app::Exit;
 use crate::config::{Config, KafkaOutput, OnBreak};
 use crate::contracts::check::{Output, check};
@@ -28,25 +28,10 @@ pub(super) struct Args {
     output: Form,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Form {
-    Text,
-    Json,
-}
-
 pub(super) async fn run(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
-    let checker = Checker {
-        config,
-        entities: &arguments.entities.names,
-        org: Org::new(&config.salesforce)?,
-        versions: Versions::new(config)?,
-    };
-    let mut report = Report::default();
-    for route in chosen(config, None)? {
-        for output in &route.flow.to {
-            checker.output(route, output, &mut report).await;
-        }
-    }
+    let org = Org::new(&config.salesforce)?;
+    let versions = Versions::new(config)?;
+    let report = report(config, &arguments.entities.names, &org, &versions).await?;
     print(&match arguments.output {
         Form::Text => report.to_string(),
         Form::Json => pretty(&report.json()),
@@ -58,11 +43,33 @@ pub(super) async fn run(arguments: &Args, config: &Config) -> Result<Exit, Refus
     })
 }
 
+/// Everything about the outputs to Kafka: source, filter, contract, registry. What cannot be asked is a finding too.
+pub(in crate::cli) async fn report(
+    config: &Config,
+    entities: &[String],
+    org: &Org,
+    versions: &Versions,
+) -> Result<Report, Refused> {
+    let mut report = Report::default();
+    let checker = Checker {
+        config,
+        entities,
+        org,
+        versions,
+    };
+    for route in chosen(config, None)? {
+        for output in &route.flow.to {
+            checker.output(route, output, &mut report).await;
+        }
+    }
+    Ok(report)
+}
+
 struct Checker<'a> {
     config: &'a Config,
     entities: &'a [String],
-    org: Org,
-    versions: Versions,
+    org: &'a Org,
+    versions: &'a Versions,
 }
 
 impl Checker<'_> {

@@ -1,24 +1,23 @@
 //! `sfbridge contracts`: what the readers of the topics rely on, compared with the org and the registry, shown,
 //! exported and documented. Reads only; `init` alone writes, one new file.
 
-mod check;
+pub(super) mod check;
 mod diff;
 mod docs;
 mod export;
 mod init;
-mod org;
+pub(super) mod org;
 mod outputs;
-mod registry;
+pub(super) mod registry;
 mod show;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
+use super::answer::{Form, Refused, configured, pretty, print};
 use crate::app::Exit;
-use crate::config::{self, Config};
-use crate::error::{Failure, chain};
+use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -58,34 +57,8 @@ pub(super) struct Out {
     out: Option<PathBuf>,
 }
 
-/// Why a command has no result: nothing was printed to stdout.
-#[derive(Debug)]
-enum Refused {
-    /// The command line or the configuration asks for what there is not.
-    Asked(String),
-    Failed(Failure),
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
-    let config = match config::load(file) {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return Exit::Configuration;
-        }
-    };
-    super::on_runtime(async |signals| {
-        tokio::select! {
-            outcome = work(&arguments.what, &config) => outcome.unwrap_or_else(|refused| tell(&refused)),
-            () = signals.next() => Exit::Failed,
-        }
-    })
+    configured(file, async |config| work(&arguments.what, &config).await)
 }
 
 async fn work(what: &What, config: &Config) -> Result<Exit, Refused> {
@@ -99,28 +72,6 @@ async fn work(what: &What, config: &Config) -> Result<Exit, Refused> {
     }
 }
 
-fn tell(refused: &Refused) -> Exit {
-    match refused {
-        Refused::Asked(why) => {
-            eprintln!("sfbridge: {why}");
-            Exit::Configuration
-        }
-        Refused::Failed(failure) => {
-            eprintln!("sfbridge: {}", chain(failure));
-            if let Some(remedy) = &failure.remedy {
-                eprintln!("sfbridge: {remedy}");
-            }
-            Exit::Failed
-        }
-    }
-}
-
-/// Prints a document. Whoever reads may have seen enough and closed the pipe.
-fn print(document: &str) -> Exit {
-    let _ = std::io::stdout().lock().write_all(document.as_bytes());
-    Exit::Clean
-}
-
 fn write(out: &Out, document: &str) -> Result<Exit, Refused> {
     match &out.out {
         None => Ok(print(document)),
@@ -128,11 +79,6 @@ fn write(out: &Out, document: &str) -> Result<Exit, Refused> {
             .map(|()| Exit::Clean)
             .map_err(|error| Refused::Asked(format!("{} cannot be written: {error}", path.display()))),
     }
-}
-
-/// Pretty JSON with its last line ended.
-fn pretty(json: &serde_json::Value) -> String {
-    format!("{json:#}\n")
 }
 
 fn yaml(json: &serde_json::Value) -> Result<String, Refused> {

@@ -17,28 +17,36 @@ use crate::telemetry::metrics::Metrics;
 
 /// An event, for the pure checks and for the filter.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
-    pub(super) event: Event,
-    pub(super) schema: Arc<EventSchema>,
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) event: Event,
+    pub(in crate::cli) schema: Arc<EventSchema>,
 }
 
 /// A failure that several outputs share.
 #[derive(Debug, Clone)]
-pub(super) struct Refusal {
+pub(in crate::cli) struct Refusal {
     kind: ErrorKind,
-    pub(super) message: String,
-    pub(super) remedy: String,
+    pub(in crate::cli) message: String,
+    pub(in crate::cli) remedy: String,
+}
+
+impl Refusal {
+    /// With this remedy where the failure has none.
+    pub(in crate::cli) fn with(failure: Failure, remedy: &str) -> Self {
+        Self {
+            kind: failure.kind,
+            message: chain(&failure),
+            remedy: failure.remedy.unwrap_or_else(|| remedy.to_owned()),
+        }
+    }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self {
-            kind: failure.kind,
-            message: chain(&failure),
-            remedy: failure.remedy.unwrap_or_else(|| {
-                "check that the org can be reached from here, then run the command again".to_owned()
-            }),
-        }
+        Self::with(
+            failure,
+            "check that the org can be reached from here, then run the command again",
+        )
     }
 }
 
@@ -51,27 +59,45 @@ impl From<Refusal> for Failure {
 type Answer = Result<Found, Refusal>;
 
 #[derive(Debug)]
-pub(super) struct Org {
+pub(in crate::cli) struct Org {
     salesforce: Salesforce,
     answers: Mutex<HashMap<String, Answer>>,
+    /// Why nothing more is asked: every further question would wait as long, for the same answer.
+    unreached: Mutex<Option<Refusal>>,
 }
 
 impl Org {
     /// Connects with the first question.
     pub(super) fn new(config: &SalesforceConfig) -> Result<Self, Failure> {
-        Ok(Self {
-            // Which writes nothing.
-            salesforce: Salesforce::new(config, "sfbridge", Metrics::new())?,
-            answers: Mutex::default(),
-        })
+        // Which writes nothing.
+        let salesforce = Salesforce::new(config, "sfbridge", Metrics::new())?;
+        Ok(Self::of(salesforce, None))
     }
 
-    pub(super) async fn event(&self, topic: &str) -> Answer {
+    /// With `unreached`, nothing is asked.
+    pub(in crate::cli) fn of(salesforce: Salesforce, unreached: Option<Refusal>) -> Self {
+        Self {
+            salesforce,
+            answers: Mutex::default(),
+            unreached: Mutex::new(unreached),
+        }
+    }
+
+    pub(in crate::cli) async fn event(&self, topic: &str) -> Answer {
         let known = self.answers.lock().get(topic).cloned();
         if let Some(answer) = known {
             return answer;
         }
+        let unreached = self.unreached.lock().clone();
+        if let Some(refusal) = unreached {
+            return Err(refusal);
+        }
         let answer = self.ask(topic).await.map_err(Refusal::from);
+        if let Err(refusal) = &answer
+            && refusal.kind == ErrorKind::Transient
+        {
+            *self.unreached.lock() = Some(refusal.clone());
+        }
         self.answers.lock().insert(topic.to_owned(), answer.clone());
         answer
     }

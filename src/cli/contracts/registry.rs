@@ -1,5 +1,6 @@
 //! What the registry has of a contract, asked for by these commands: they look, and register nothing.
 
+use super::org::Refusal;
 use crate::avro::Schema;
 use crate::config::Config;
 use crate::contracts::check_registry::{Known, Version as KnownVersion};
@@ -9,18 +10,38 @@ use crate::error::{Failure, chain};
 
 /// The registry, if one is configured.
 #[derive(Debug)]
-pub(super) struct Versions(Option<RegistryClient>);
+pub(in crate::cli) struct Versions {
+    client: Option<RegistryClient>,
+    /// Why it is not asked what it knows.
+    unreached: Option<Refusal>,
+}
 
 impl Versions {
-    pub(super) fn new(config: &Config) -> Result<Self, Failure> {
+    pub(in crate::cli) fn new(config: &Config) -> Result<Self, Failure> {
         let client = config.schema_registry.as_ref().map(RegistryClient::new);
-        Ok(Self(client.transpose()?))
+        Ok(Self {
+            client: client.transpose()?,
+            unreached: None,
+        })
+    }
+
+    /// Asks whether it is there; when it is not, it is asked nothing more. None: no registry is configured.
+    pub(in crate::cli) async fn reach(&mut self) -> Option<Result<(), Refusal>> {
+        let client = self.client.as_ref()?;
+        // Any subject does: the registry's own level answers for one that is not there.
+        let answer = client.config("sfbridge").await;
+        Some(answer.map(drop).map_err(|error| {
+            let failure = Failure::from(error);
+            let refusal = Refusal::with(failure, "check that the registry can be reached from here");
+            self.unreached = Some(refusal.clone());
+            refusal
+        }))
     }
 
     /// Version and id of each contract. A registry that does not answer is told on stderr: a document is no worse
     /// without them.
     pub(super) async fn fill_in(&self, written: &mut [Written]) {
-        let Some(client) = &self.0 else { return };
+        let Some(client) = &self.client else { return };
         for output in written {
             let (Some(subject), Some(contract)) = (&output.subject, &output.contract) else {
                 continue;
@@ -39,14 +60,21 @@ impl Versions {
 
     /// The latest version of a subject, with its number.
     pub(super) async fn latest(&self, subject: &str) -> Result<Option<(u32, Schema)>, Failure> {
-        let Some(client) = &self.0 else { return Ok(None) };
+        let Some(client) = &self.client else {
+            return Ok(None);
+        };
         let latest = client.version(subject, Version::Latest).await?;
         Ok(latest.and_then(|latest| Some((latest.version, Schema::parse(&latest.schema).ok()?))))
     }
 
     /// Everything that decides about a registration. None: no registry is configured.
     pub(super) async fn known(&self, subject: &str, schema: &str) -> Result<Option<Known>, Failure> {
-        let Some(client) = &self.0 else { return Ok(None) };
+        if let Some(refusal) = &self.unreached {
+            return Err(refusal.clone().into());
+        }
+        let Some(client) = &self.client else {
+            return Ok(None);
+        };
         let same = client.lookup(subject, schema, &[]).await?;
         let level = client.config(subject).await?;
         // What is no Avro schema is the registry's to judge.

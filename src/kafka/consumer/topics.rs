@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::MetadataTopic;
 use regex::Regex;
 
-use super::board::Member;
 use crate::config::KafkaTopics;
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::client::CALL_TIMEOUT;
@@ -62,7 +61,10 @@ impl Selection {
     }
 
     /// Blocking. The topics that are there, with their partition counts.
-    pub(super) fn look(&self, member: &Member) -> Result<BTreeMap<String, i32>, Failure> {
+    pub(super) fn look<C: ConsumerContext>(
+        &self,
+        member: &BaseConsumer<C>,
+    ) -> Result<BTreeMap<String, i32>, Failure> {
         let mut found = BTreeMap::new();
         match self {
             Self::List(names) => {

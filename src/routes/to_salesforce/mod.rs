@@ -154,7 +154,7 @@ impl ToSalesforceRoute {
 }
 
 /// What this configuration writes to Kafka: a source's `^regex` never matches it.
-fn written_topics(config: &Config) -> Vec<String> {
+pub fn written_topics(config: &Config) -> Vec<String> {
     let outputs = config.routes.iter().flat_map(|route| {
         let to = match &route.flow {
             Flow::ToKafka(flow) => flow.to.as_slice(),
