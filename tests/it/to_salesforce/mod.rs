@@ -2,6 +2,7 @@
 
 mod avro;
 mod bad_records;
+mod bulk;
 mod kills;
 mod lost_offsets;
 mod oracle;
