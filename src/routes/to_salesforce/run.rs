@@ -15,9 +15,10 @@ use crate::runtime::supervisor::{Ended, Supervisor};
 
 use super::target::Target;
 
-/// Of each partition, what waits while a request is under way: two requests.
-const CAPACITY_RECORDS: usize = 400;
-const CAPACITY_BYTES: usize = 4 * 1024 * 1024;
+/// Of each partition, what waits while a request is under way: ten requests of small records. What a full queue makes
+/// Kafka's client throw away is fetched once more, so it must not be full after every other request.
+const CAPACITY_RECORDS: usize = 2_000;
+const CAPACITY_BYTES: usize = 2 * 1024 * 1024;
 
 /// A group that works has been heard from at least so often.
 const HEARD_EVERY: Duration = Duration::from_secs(10);
