@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admin::{self, AdminState, CommandRequest, History, RouteAbout};
-use crate::config::{Config, Flow, SubjectNaming};
+use crate::config::{Config, SubjectNaming};
 use crate::contracts::registry::Registry;
 use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Connection, Ownership, PositionStore, Topics};
@@ -111,13 +111,7 @@ impl App {
         let statuses: Arc<[_]> = config
             .routes
             .iter()
-            .map(|route| {
-                let direction = match route.flow {
-                    Flow::ToKafka(_) => "to_kafka",
-                    Flow::ToSalesforce(_) => "to_salesforce",
-                };
-                RouteStatus::new(&route.name, direction, metrics.clone())
-            })
+            .map(|route| RouteStatus::new(&route.name, route.flow.direction(), metrics.clone()))
             .collect();
         let (listener, admin_address) = admin::bind(config.admin.listen).await.map_err(|error| Stopped {
             exit: Exit::Configuration,

@@ -22,8 +22,6 @@ use crate::runtime::shutdown::{Drain, Signals, drain};
 use crate::runtime::supervisor::{Ended, Supervisor};
 use crate::runtime::task::{Task, spawn};
 
-/// The direction of routes that are groups of their own.
-const TO_SALESFORCE: &str = "to_salesforce";
 /// A pause that another instance was told of takes effect here within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -57,7 +55,7 @@ impl Bridge {
         let names = config.routes.iter().map(|route| route.name.clone()).collect();
         let back = statuses
             .iter()
-            .filter(|status| status.direction == TO_SALESFORCE)
+            .filter(|status| status.direction == Flow::TO_SALESFORCE)
             .map(|status| Arc::clone(&status.name))
             .collect();
         let (publish, paused) = watch::channel(None);
@@ -101,7 +99,7 @@ impl Bridge {
     /// Starts what is ours and does not run; stops what runs and is not ours.
     fn apply(&mut self, assignment: &Assignment) {
         let statuses = Arc::clone(&self.statuses);
-        let there = |status: &&Arc<RouteStatus>| status.direction != TO_SALESFORCE;
+        let there = |status: &&Arc<RouteStatus>| status.direction != Flow::TO_SALESFORCE;
         for status in statuses.iter().filter(there) {
             let name = &status.name;
             let paused = assignment.is_paused(name);
@@ -139,7 +137,10 @@ impl Bridge {
             return;
         };
         let statuses = Arc::clone(&self.statuses);
-        for status in statuses.iter().filter(|status| status.direction == TO_SALESFORCE) {
+        for status in statuses
+            .iter()
+            .filter(|status| status.direction == Flow::TO_SALESFORCE)
+        {
             let name = &status.name;
             let is_running = self.running.is_running(name);
             if paused.contains(name) {

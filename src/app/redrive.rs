@@ -55,11 +55,7 @@ impl Redriver {
             registry,
             metrics.clone(),
         );
-        let direction = match route.flow {
-            Flow::ToKafka(_) => "to_kafka",
-            Flow::ToSalesforce(_) => "to_salesforce",
-        };
-        let status = RouteStatus::new(&route.name, direction, metrics);
+        let status = RouteStatus::new(&route.name, route.flow.direction(), metrics);
         let directed = match route.flow.clone() {
             Flow::ToKafka(flow) => Directed::ToKafka(Box::new(ToKafkaRoute {
                 config: route.clone(),

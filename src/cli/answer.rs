@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::app::Exit;
 use crate::config::{self, Config};
 use crate::error::{Failure, chain};
+use crate::runtime::shutdown::Signals;
 
 /// How a command prints what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -30,14 +31,33 @@ impl From<Failure> for Refused {
 
 /// Loads the configuration and runs a command that connects to something, until it answers or a signal comes.
 pub(super) fn configured(file: &Path, command: impl AsyncFnOnce(Config) -> Result<Exit, Refused>) -> Exit {
-    let config = match config::load(file) {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
+    match load(file) {
+        Ok(config) => until_signal(Exit::Failed, async || command(config).await),
+        Err(exit) => exit,
+    }
+}
+
+/// The same for a command that answers to signals by itself.
+pub(super) fn signalled(
+    file: &Path,
+    command: impl AsyncFnOnce(Config, &mut Signals) -> Result<Exit, Refused>,
+) -> Exit {
+    match load(file) {
+        Ok(config) => super::on_runtime(async |signals| {
+            let outcome = command(config, signals).await;
+            outcome.unwrap_or_else(|refused| tell(&refused))
+        }),
+        Err(exit) => exit,
+    }
+}
+
+fn load(file: &Path) -> Result<Config, Exit> {
+    config::load(file)
+        .map(|loaded| loaded.config)
+        .map_err(|problems| {
             eprintln!("{problems}");
-            return Exit::Configuration;
-        }
-    };
-    until_signal(Exit::Failed, async || command(config).await)
+            Exit::Configuration
+        })
 }
 
 /// Runs a command that connects to something, until it answers or a signal comes; `interrupted` is the answer then.

@@ -168,6 +168,19 @@ pub enum Flow {
     ToSalesforce(ToSalesforceConfig),
 }
 
+impl Flow {
+    pub const TO_KAFKA: &str = "to_kafka";
+    pub const TO_SALESFORCE: &str = "to_salesforce";
+
+    /// The word that `/api/routes` shows.
+    pub const fn direction(&self) -> &'static str {
+        match self {
+            Self::ToKafka(_) => Self::TO_KAFKA,
+            Self::ToSalesforce(_) => Self::TO_SALESFORCE,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct DeadLetterConfig {
     pub topic: String,

@@ -73,10 +73,7 @@ pub fn from_kafka(
         timestamp_ms,
     } = Source::of(source);
     let place = format!("{topic}[{partition}]@{offset}");
-    let kept = source.headers.iter().filter(|(name, _)| !is_ours(name));
-    let mut headers: Vec<Header> = kept
-        .map(|(name, value)| (Cow::Owned(name.clone()), value.clone().unwrap_or_default()))
-        .collect();
+    let mut headers = headers_but(source, is_ours);
     let attempts = attempts_before(source).saturating_add(reason.attempts);
     headers.extend(told(route, place, &reason.with_attempts(attempts), now_ms));
     if let Some(at) = timestamp_ms {
@@ -142,13 +139,7 @@ pub fn again(letter: &ConsumedRecord, reason: &Reason) -> Record {
     let now_ms = clock::now_ms();
     let text = |name: &str| told_text(letter, name).unwrap_or_default();
     let attempts = attempts_before(letter).saturating_add(reason.attempts);
-    let kept = letter
-        .headers
-        .iter()
-        .filter(|(name, _)| !TOLD.contains(&name.as_str()));
-    let mut headers: Vec<Header> = kept
-        .map(|(name, value)| (Cow::Owned(name.clone()), value.clone().unwrap_or_default()))
-        .collect();
+    let mut headers = headers_but(letter, |name| TOLD.contains(&name));
     headers.extend(told(
         text("sfbridge_route"),
         text("sfbridge_source").to_owned(),
@@ -175,6 +166,13 @@ pub fn attempts_before(record: &ConsumedRecord) -> u32 {
 pub fn told_text<'a>(record: &'a ConsumedRecord, name: &str) -> Option<&'a str> {
     let (_, value) = record.headers.iter().find(|(found, _)| found == name)?;
     std::str::from_utf8(value.as_deref()?).ok()
+}
+
+/// A record's headers without those that are told anew.
+fn headers_but(record: &ConsumedRecord, is_told: impl Fn(&str) -> bool) -> Vec<Header> {
+    let kept = record.headers.iter().filter(|(name, _)| !is_told(name));
+    kept.map(|(name, value)| (Cow::Owned(name.clone()), value.clone().unwrap_or_default()))
+        .collect()
 }
 
 fn is_ours(header: &str) -> bool {

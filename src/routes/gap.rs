@@ -1,7 +1,10 @@
 //! Gap reports: whatever may be missing is said in data, too, in the topic `sfbridge.<bridge>.gaps`.
 
+use bytes::Bytes;
 use serde::Serialize;
 
+use super::cloud_event::header;
+use crate::kafka::Record;
 use crate::runtime::clock;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,6 +83,18 @@ impl GapReport {
     pub fn to_json(&self) -> Vec<u8> {
         // Strings and lists of strings always serialize.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The report as it is written to the gaps topic.
+    pub fn record(&self, topic: &str) -> Record {
+        Record {
+            topic: topic.into(),
+            partition: None,
+            key: Some(Bytes::copy_from_slice(self.route.as_bytes())),
+            value: Some(self.to_json().into()),
+            headers: vec![header("content-type", Bytes::from_static(b"application/json"))],
+            timestamp_ms: clock::now_ms(),
+        }
     }
 }
 

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sfbridge::avro::Schema;
-use sfbridge::config::{AuthConfig, SalesforceConfig, Secret};
 use sfbridge::error::{ErrorKind, Failure, chain};
-use sfbridge::salesforce::Salesforce;
 use sfbridge::salesforce::rest::RestClient;
 use sfbridge::simulator::rest::{RestFault, RestRefusal};
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings, test_record_id};
-use sfbridge::telemetry::metrics::Metrics;
+
+use crate::support::org::clients;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
 const ID: &str = "001SB0000000001YAA";
@@ -22,22 +21,7 @@ async fn an_org(settings: SimulatorSettings) -> (Simulator, RestClient) {
 }
 
 fn client_of(org: &Simulator) -> RestClient {
-    let settings = SimulatorSettings::default();
-    let config = SalesforceConfig {
-        login_url: org.login_url().to_owned(),
-        pubsub_url: org.pubsub_url(),
-        api_version: "66.0".to_owned(),
-        ca_file: None,
-        api_reserve_percent: 10.0,
-        bulk_threshold: 10_000,
-        auth: AuthConfig::ClientCredentials {
-            client_id: settings.client_id,
-            client_secret: Secret::new(settings.client_secret),
-        },
-    };
-    Salesforce::new(&config, "sfbridge-crm", Metrics::new())
-        .unwrap()
-        .rest
+    clients(org).rest
 }
 
 fn account() -> Schema {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use sfbridge::avro::{Schema, write_json_value};
-use sfbridge::config::{AuthConfig, Operation, SalesforceConfig, Secret};
+use sfbridge::config::Operation;
 use sfbridge::error::{ErrorKind, chain};
 use sfbridge::salesforce::Salesforce;
 use sfbridge::salesforce::pubsub::{
@@ -21,27 +21,15 @@ use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::rest::{RestFault, RestRefusal};
 use sfbridge::simulator::writes::RecordFault;
 use sfbridge::simulator::{Simulator, SimulatorSettings};
-use sfbridge::telemetry::metrics::Metrics;
+
+use crate::support::org::clients;
 
 const KEY: &str = "Customer_Id__c";
 const SHIPPED: &str = "/event/Order_Shipped__e";
 
 async fn an_org() -> (Simulator, Salesforce) {
     let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
-    let settings = SimulatorSettings::default();
-    let config = SalesforceConfig {
-        login_url: org.login_url().to_owned(),
-        pubsub_url: org.pubsub_url(),
-        api_version: "66.0".to_owned(),
-        ca_file: None,
-        api_reserve_percent: 10.0,
-        bulk_threshold: 10_000,
-        auth: AuthConfig::ClientCredentials {
-            client_id: settings.client_id,
-            client_secret: Secret::new(settings.client_secret),
-        },
-    };
-    let salesforce = Salesforce::new(&config, "sfbridge-crm", Metrics::new()).unwrap();
+    let salesforce = clients(&org);
     (org, salesforce)
 }
 

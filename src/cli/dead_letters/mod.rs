@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
+use super::answer::{self, Form, Refused};
 use crate::app::Exit;
-use crate::config::{self, Config, RouteConfig};
-use crate::error::{Failure, chain};
+use crate::config::{Config, RouteConfig};
 use crate::kafka::{Connection, Topics};
 use crate::routes::redrive::Selection;
 use crate::runtime::shutdown::Signals;
@@ -62,26 +62,6 @@ impl Chosen {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    Text,
-    Json,
-}
-
-/// Why a command did not do what it was asked to.
-#[derive(Debug)]
-enum Refused {
-    /// The command line or the configuration asks for what there is not.
-    Asked(String),
-    Failed(Failure),
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// The configuration, and the way to its Kafka.
 struct Desk<'a> {
     config: &'a Config,
@@ -92,16 +72,8 @@ struct Desk<'a> {
 }
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
-    let config = match config::load(file) {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return Exit::Configuration;
-        }
-    };
-    super::on_runtime(async |signals| {
-        let outcome = work(&arguments.what, &config, file, signals).await;
-        outcome.unwrap_or_else(|refused| tell(&refused))
+    answer::signalled(file, async |config, signals| {
+        work(&arguments.what, &config, file, signals).await
     })
 }
 
@@ -145,21 +117,5 @@ impl Desk<'_> {
             }
         }
         topics
-    }
-}
-
-fn tell(refused: &Refused) -> Exit {
-    match refused {
-        Refused::Asked(why) => {
-            eprintln!("sfbridge: {why}");
-            Exit::Configuration
-        }
-        Refused::Failed(failure) => {
-            eprintln!("sfbridge: {}", chain(failure));
-            if let Some(remedy) = &failure.remedy {
-                eprintln!("sfbridge: {remedy}");
-            }
-            Exit::Failed
-        }
     }
 }

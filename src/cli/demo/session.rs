@@ -17,7 +17,7 @@ use super::reader::Reader;
 use super::screen::Screen;
 use super::view::{self, Addresses, Ending, Phase, RouteRow, Snapshot};
 use crate::app::{App, Exit, Stopped, Timings};
-use crate::config::{Environment, load_text};
+use crate::config::{Environment, Flow, load_text};
 use crate::error::{ErrorKind, Failure, chain};
 use crate::kafka::{Connection, internal_topics};
 use crate::routes::state::RouteStatus;
@@ -298,7 +298,7 @@ impl Live {
             let seen = self.board.route(&status.name);
             RouteRow {
                 name: status.name.to_string(),
-                is_back: status.direction == "to_salesforce",
+                is_back: status.direction == Flow::TO_SALESFORCE,
                 state: status.state(),
                 events: status.counters.events_received.load(Ordering::Relaxed),
                 records: status.counters.records_written.load(Ordering::Relaxed),

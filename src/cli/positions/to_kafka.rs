@@ -1,7 +1,6 @@
 //! The position of a route to Kafka. Its transactional id is initialised first: whoever owned the route is fenced, and
 //! nothing of it moves the position after us.
 
-use bytes::Bytes;
 use serde_json::json;
 
 use super::list::stored;
@@ -9,8 +8,7 @@ use super::place::Place;
 use super::{Desk, Moved};
 use crate::config::{Delivery, RouteConfig, StartPolicy, ToKafkaConfig};
 use crate::error::{ErrorKind, Failure};
-use crate::kafka::{PositionStore, Record, RouteProducer, Timing, WriteError, is_paused};
-use crate::routes::cloud_event::header;
+use crate::kafka::{PositionStore, RouteProducer, Timing, WriteError, is_paused};
 use crate::routes::gap::{self, GapKind, GapReport};
 use crate::routes::loop_guard::client_name;
 use crate::routes::position::Position;
@@ -47,14 +45,7 @@ pub(super) async fn stand(
     };
     let old = stored(Some(&store), name).await?;
     let new = position(flow, place, old.as_ref(), org_id, now_ms);
-    let report = report(name, flow, place, old.as_ref()).map(|report| Record {
-        topic: gaps.into(),
-        partition: None,
-        key: Some(Bytes::copy_from_slice(name.as_bytes())),
-        value: Some(report.to_json().into()),
-        headers: vec![header("content-type", Bytes::from_static(b"application/json"))],
-        timestamp_ms: clock::now_ms(),
-    });
+    let report = report(name, flow, place, old.as_ref()).map(|report| report.record(&gaps));
     let record = match &new {
         Some(new) => store.record(name, new.to_json()),
         None => store.removal(name),

@@ -1,6 +1,5 @@
 //! The offsets of a route to Salesforce. Kafka takes them only while the group has no members.
 
-use bytes::Bytes;
 use serde_json::json;
 
 use super::place::Place;
@@ -8,10 +7,8 @@ use super::{Desk, Moved};
 use crate::config::{RouteConfig, StartPolicy, ToSalesforceConfig};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::{Record, RouteProducer, Standpoint, Timing};
-use crate::routes::cloud_event::header;
 use crate::routes::gap::{self, GapKind, GapReport, LostRange};
 use crate::routes::to_salesforce::written_topics;
-use crate::runtime::clock;
 
 pub(super) async fn stand(
     desk: &Desk<'_>,
@@ -33,7 +30,7 @@ pub(super) async fn stand(
     })?;
     let reports = reports(name, &moves);
     let reported = reports.len();
-    write(desk, name, reports).await?;
+    write(desk, reports).await?;
     let places = moves
         .iter()
         .map(|(from, to)| (from.topic.clone(), from.partition, *to));
@@ -108,17 +105,9 @@ fn reports(route: &str, moves: &[(Standpoint, i64)]) -> Vec<GapReport> {
     skipped.collect()
 }
 
-async fn write(desk: &Desk<'_>, route: &str, reports: Vec<GapReport>) -> Result<(), Failure> {
+async fn write(desk: &Desk<'_>, reports: Vec<GapReport>) -> Result<(), Failure> {
     let topic = gap::topic(&desk.config.bridge.name);
-    let record = |report: &GapReport| Record {
-        topic: topic.as_str().into(),
-        partition: None,
-        key: Some(Bytes::copy_from_slice(route.as_bytes())),
-        value: Some(report.to_json().into()),
-        headers: vec![header("content-type", Bytes::from_static(b"application/json"))],
-        timestamp_ms: clock::now_ms(),
-    };
-    let mut records: Vec<Record> = reports.iter().map(record).collect();
+    let mut records: Vec<Record> = reports.iter().map(|report| report.record(&topic)).collect();
     let Some(last) = records.pop() else {
         return Ok(());
     };

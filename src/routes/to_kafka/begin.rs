@@ -9,7 +9,6 @@ use super::{RunEnd, Shared, ToKafkaRoute, until_done};
 use crate::config::{Delivery, LostPositionPolicy};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::{Record, RouteProducer, Timing};
-use crate::routes::cloud_event::header;
 use crate::routes::gap::{self, GapKind, GapReport};
 use crate::routes::position::{Position, millis};
 use crate::routes::start::{self, Resume, StartDecision};
@@ -236,13 +235,6 @@ impl ToKafkaRoute {
     pub(super) async fn gap_record(&self, report: &GapReport) -> Result<Record, Failure> {
         let topic = gap::topic(&self.shared.bridge);
         self.shared.topics.ensure_gaps(&topic).await?;
-        Ok(Record {
-            topic: topic.into(),
-            partition: None,
-            key: Some(Bytes::copy_from_slice(self.config.name.as_bytes())),
-            value: Some(Bytes::from(report.to_json())),
-            headers: vec![header("content-type", Bytes::from_static(b"application/json"))],
-            timestamp_ms: clock::now_ms(),
-        })
+        Ok(report.record(&topic))
     }
 }

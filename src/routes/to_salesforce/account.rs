@@ -62,29 +62,33 @@ impl Worker {
         metrics.dead_letters.get_or_create(&labels).inc_by(count);
     }
 
-    /// A record is in Salesforce.
-    pub(super) fn account(&mut self, record: &ConsumedRecord) {
-        self.out_of_hand(1);
-        self.stream.finished(record, Outcome::Sent);
+    /// Records of one answer are in Salesforce.
+    pub(super) fn account(&mut self, records: &[ConsumedRecord]) {
+        let count = records.len() as u64;
+        self.out_of_hand(count);
         let route = &self.parts.route;
-        route.status.activity.delivered(DeliveryView {
-            written: 1,
-            ..place_of(record)
-        });
+        for record in records {
+            self.stream.finished(record, Outcome::Sent);
+            route.status.activity.delivered(DeliveryView {
+                written: 1,
+                ..place_of(record)
+            });
+        }
         let counters = &route.status.counters;
-        counters.records_written.fetch_add(1, Ordering::Relaxed);
-        self.count_outcome("written", 1);
+        counters.records_written.fetch_add(count, Ordering::Relaxed);
+        self.count_outcome("written", count);
         let label = RouteLabel {
             route: Arc::clone(&route.status.name),
         };
+        let value_bytes = |record: &ConsumedRecord| record.value.as_ref().map_or(0, bytes::Bytes::len);
+        let bytes: usize = records.iter().map(value_bytes).sum();
         let metrics = &route.shared.metrics;
-        let bytes = record.value.as_ref().map_or(0, bytes::Bytes::len) as u64;
-        metrics.bytes.get_or_create(&label).inc_by(bytes);
-        if let Some(at_ms) = record.timestamp_ms {
-            #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
-            let seconds = (clock::now_ms() - at_ms).max(0) as f64 / 1000.0;
-            route.status.delivered_after([seconds]);
-        }
+        metrics.bytes.get_or_create(&label).inc_by(bytes as u64);
+        let now_ms = clock::now_ms();
+        #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
+        let seconds = |at_ms: i64| (now_ms - at_ms).max(0) as f64 / 1000.0;
+        let times = records.iter().filter_map(|record| record.timestamp_ms);
+        route.status.delivered_after(times.map(seconds));
     }
 
     pub(super) fn count_gap(&self, kind: GapKind) {

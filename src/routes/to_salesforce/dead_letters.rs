@@ -4,16 +4,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::{ConsumedRecord, LostOffsets, Record, RouteProducer, Timing, WriteError};
-use crate::routes::cloud_event::header;
 use crate::routes::dead_letter::{self, Reason};
 use crate::routes::gap::{self, GapKind, GapReport, LostRange};
 use crate::routes::route::Shared;
-use crate::runtime::clock;
 
 /// The producer of one route's own records. Made when first needed: most routes have no dead letters.
 #[derive(Debug)]
@@ -60,15 +57,7 @@ impl DeadLetters {
             from_offset: lost.from_offset,
             to_offset: Some(lost.to_offset),
         });
-        self.write(vec![Record {
-            topic: topic.into(),
-            partition: None,
-            key: Some(Bytes::copy_from_slice(self.route.as_bytes())),
-            value: Some(Bytes::from(report.to_json())),
-            headers: vec![header("content-type", Bytes::from_static(b"application/json"))],
-            timestamp_ms: clock::now_ms(),
-        }])
-        .await
+        self.write(vec![report.record(&topic)]).await
     }
 
     /// Stores records of the bridge's own.

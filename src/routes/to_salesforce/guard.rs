@@ -98,9 +98,7 @@ impl Worker {
             .settle(announced, &answers)
             .await;
     }
-}
 
-impl Worker {
     /// Tells what became of a job's records; of those without a verdict nobody knows.
     pub(super) async fn settle_places(
         &self,

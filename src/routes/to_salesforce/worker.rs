@@ -412,11 +412,11 @@ impl Worker {
     pub(super) fn delivered(&mut self, places: &[usize]) {
         self.pauses.reset();
         self.parts.board.flows(&self.place);
-        for place in places {
-            if let Some(item) = self.window.finish(*place, Fate::Delivered) {
-                self.account(&item.content.record);
-            }
-        }
+        let finished = places
+            .iter()
+            .filter_map(|place| self.window.finish(*place, Fate::Delivered));
+        let records: Vec<ConsumedRecord> = finished.map(|item| item.content.record).collect();
+        self.account(&records);
     }
 
     /// Tells Kafka how far everything is finished.

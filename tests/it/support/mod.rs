@@ -12,6 +12,7 @@ pub mod browser;
 pub mod foreign;
 pub mod jars;
 pub mod keeper;
+pub mod org;
 pub mod registry;
 pub mod relay;
 pub mod topic;
