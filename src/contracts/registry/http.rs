@@ -253,7 +253,11 @@ fn roots(config: &SchemaRegistryConfig) -> Result<Vec<Certificate>, Failure> {
         Failure::new(ErrorKind::Misconfigured, message).caused_by(error)
     };
     let pem = std::fs::read(path).map_err(|error| unusable(error.into()))?;
-    Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.into()))
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.into()))?;
+    if certificates.is_empty() {
+        return Err(unusable("it holds no certificate".into()));
+    }
+    Ok(certificates)
 }
 
 impl Answer {

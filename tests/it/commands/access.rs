@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings};
 use tokio::process::Command;
@@ -15,6 +16,7 @@ use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
 use crate::support::broker::Broker;
 use crate::support::kafka_tools;
 use crate::support::keeper::free_ports;
+use crate::support::skipped;
 use crate::support::topic::{self, Isolation, Seen, partition_count, read_all};
 use crate::support::wait::until;
 
@@ -22,7 +24,7 @@ const ACCOUNTS: &str = "/data/AccountChangeEvent";
 const OUTPUT: &str = "salesforce.accounts";
 const SOURCE: &str = "crm.customers";
 /// Nine commands, each a Java program.
-const TOOLS_LIMIT: Duration = Duration::from_secs(180);
+const SCRIPT_LIMIT: Duration = Duration::from_secs(180);
 
 /// A broker with an authorizer: whoever comes to its own port may do everything, the bridge comes to another one.
 struct Guarded {
@@ -80,7 +82,7 @@ impl Guarded {
             .current_dir(self.desk.path())
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        let output = timeout(TOOLS_LIMIT, command.output()).await.unwrap().unwrap();
+        let output = timeout(SCRIPT_LIMIT, command.output()).await.unwrap().unwrap();
         assert!(
             output.status.success(),
             "{}{}",
@@ -106,6 +108,57 @@ impl Guarded {
 
     async fn customer(&self, id: &str, value: &str) {
         topic::produce(self.broker.bootstrap(), SOURCE, &[(id, Some(value))]).await;
+    }
+}
+
+/// A cluster with a certificate of a private authority.
+struct Sealed {
+    _broker: Broker,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Sealed {
+    fn start() -> Result<Self, String> {
+        let failed = |error: &dyn std::fmt::Display| error.to_string();
+        let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
+        let authority_key = KeyPair::generate().map_err(|error| failed(&error))?;
+        let mut authority = CertificateParams::new(Vec::new()).map_err(|error| failed(&error))?;
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let of_authority = authority
+            .self_signed(&authority_key)
+            .map_err(|error| failed(&error))?;
+        let issuer = Issuer::new(authority, authority_key);
+        let key = KeyPair::generate().map_err(|error| failed(&error))?;
+        let names = CertificateParams::new(vec!["127.0.0.1".to_owned()]).map_err(|error| failed(&error))?;
+        let certificate = names.signed_by(&key, &issuer).map_err(|error| failed(&error))?;
+        let store = folder.path().join("broker.pem");
+        let pems = format!("{}{}", key.serialize_pem(), certificate.pem());
+        std::fs::write(&store, pems).map_err(|error| failed(&error))?;
+        std::fs::write(folder.path().join("authority.pem"), of_authority.pem())
+            .map_err(|error| failed(&error))?;
+        let [port, _] = free_ports()?;
+        let broker = Broker::start_new(&[
+            &format!(
+                "listeners=PLAINTEXT://127.0.0.1:{{client}},SSL://127.0.0.1:{port},CONTROLLER://127.0.0.1:{{controller}}"
+            ),
+            &format!("advertised.listeners=PLAINTEXT://127.0.0.1:{{client}},SSL://127.0.0.1:{port}"),
+            "ssl.keystore.type=PEM",
+            &format!("ssl.keystore.location={}", store.display()),
+        ])?;
+        Ok(Self {
+            _broker: broker,
+            port,
+            folder,
+        })
+    }
+
+    fn setup(&self, org: &Simulator, more: &str) -> Setup {
+        let routes = json_route("accounts", ACCOUNTS, OUTPUT, "");
+        Setup {
+            kafka: format!("  properties: {{ security.protocol: ssl{more} }}\n"),
+            ..Setup::new("crm", &format!("127.0.0.1:{}", self.port), org, &routes)
+        }
     }
 }
 
@@ -204,4 +257,53 @@ async fn the_documented_rights_are_enough_and_what_is_missing_is_named() {
         (arrived == ["first", "second"]).then_some(())
     })
     .await;
+}
+
+/// `check` where the system trusts `authority.pem` alone: a mount of its own over the usual bundle.
+const TRUSTING: &str = "mount --bind authority.pem /etc/ssl/certs/ca-certificates.crt
+exec env -u SSL_CERT_FILE -u SSL_CERT_DIR \"$SFBRIDGE\" check --config sfbridge.yaml";
+
+#[tokio::test]
+async fn a_broker_whose_authority_the_system_trusts_is_trusted_and_another_is_not() {
+    let kafka = need!("kafka", Sealed::start());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+
+    let (code, shown, _) = Desk::new(&kafka.setup(&org, "")).said(&["check"]).await;
+    assert_eq!(code, Some(1), "{shown}");
+    let refused = |line: &str| line.starts_with("✗ kafka:") && line.contains("certificate");
+    assert!(shown.lines().any(refused), "{shown}");
+
+    let file = kafka.folder.path().join("authority.pem");
+    let named = format!(", ssl.ca.location: {}", file.display());
+    let (code, shown, complaint) = Desk::new(&kafka.setup(&org, &named)).said(&["check"]).await;
+    assert_eq!(code, Some(0), "{shown}{complaint}");
+
+    let desk = Desk::new(&kafka.setup(&org, ""));
+    std::fs::copy(file, desk.path("authority.pem")).unwrap();
+    let unshare = Command::new("unshare")
+        .args(["--mount", "sh", "-euc", TRUSTING])
+        .env("SFBRIDGE", env!("CARGO_BIN_EXE_sfbridge"))
+        .current_dir(desk.folder.path())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(SCRIPT_LIMIT, unshare).await.unwrap();
+    let said = output.map(|output| {
+        let said = text(&output.stdout) + &text(&output.stderr);
+        (output.status.code(), said)
+    });
+    match said {
+        Ok((code, said)) if said.contains("kafka:") => assert_eq!(code, Some(0), "{said}"),
+        other => skipped("mount", &format!("{other:?}")),
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_has_seen_no_group_yet_passes() {
+    let broker = need!("kafka", Broker::start_new(&[]));
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let routes = json_route("accounts", ACCOUNTS, OUTPUT, "");
+    let desk = Desk::new(&Setup::new("crm", broker.bootstrap(), &org, &routes));
+    let (code, shown, complaint) = desk.said(&["check"]).await;
+    assert_eq!(code, Some(0), "{shown}{complaint}");
 }
