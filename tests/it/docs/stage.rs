@@ -147,7 +147,9 @@ impl Stage {
     /// Every route runs: what the block before has done is undone.
     async fn settle(&self) {
         let bridge = self.bridge.as_ref().expect("it is open");
-        let _ = self.org.set_permitted("/data/AccountChangeEvent", true);
+        for topic in ["/data/AccountChangeEvent", "/event/Order_Shipped__e"] {
+            self.org.set_permitted(topic, true).unwrap();
+        }
         for route in ROUTE_NAMES {
             let shown = bridge.route(route).await.unwrap_or_default();
             match shown["state"]["name"].as_str() {
