@@ -94,7 +94,10 @@ async fn the_book_builds_and_its_links_lead_somewhere() {
             }
             links += 1;
             let (file, fragment) = target.split_once('#').unwrap_or((target, ""));
-            let awaited = |name: &&str| file.trim_end_matches(".html").ends_with(name.trim_end_matches(".md"));
+            let awaited = |name: &&str| {
+                file.trim_end_matches(".html")
+                    .ends_with(name.trim_end_matches(".md"))
+            };
             if NOT_YET.iter().any(|name| awaited(&name)) {
                 continue;
             }
@@ -113,6 +116,10 @@ async fn the_book_builds_and_its_links_lead_somewhere() {
         }
     }
     println!("{} files, {links} links", texts.len());
-    assert!(texts.len() > 15 && links > 200, "{} files, {links} links", texts.len());
+    assert!(
+        texts.len() > 15 && links > 200,
+        "{} files, {links} links",
+        texts.len()
+    );
     assert_none(&wrong);
 }

@@ -45,14 +45,23 @@ impl Completed {
         let mut there = Vec::new();
         for (index, line) in block.text.iter().enumerate() {
             lines.push((Some(block.line + 1 + index), line.clone()));
-            let Some((section, rest)) = top(line) else { continue };
-            let own = block.text[index + 1..].iter().take_while(|line| top(line).is_none());
+            let Some((section, rest)) = top(line) else {
+                continue;
+            };
+            let own = block.text[index + 1..]
+                .iter()
+                .take_while(|line| top(line).is_none());
             let own: Vec<&str> = own.map(String::as_str).collect();
             if rest.is_empty() || rest.starts_with('#') {
-                let lacking = SECTIONS.iter().filter(|(name, _)| *name == section && section != "routes");
+                let lacking = SECTIONS
+                    .iter()
+                    .filter(|(name, _)| *name == section && section != "routes");
                 for key_line in lacking.flat_map(|(_, keys)| keys.iter()) {
                     let key = key_line.split_once(':').map_or("", |(key, _)| key);
-                    if !own.iter().any(|line| line.trim_start().starts_with(&format!("{key}:"))) {
+                    if !own
+                        .iter()
+                        .any(|line| line.trim_start().starts_with(&format!("{key}:")))
+                    {
                         lines.push((None, format!("  {key_line}")));
                     }
                 }
@@ -66,7 +75,10 @@ impl Completed {
         }
         let is_avro = block.text.iter().any(|line| line.contains("format: avro"));
         if is_avro && lacks("schema_registry") {
-            lines.push((None, "schema_registry: { url: http://schema-registry:8081 }".to_owned()));
+            lines.push((
+                None,
+                "schema_registry: { url: http://schema-registry:8081 }".to_owned(),
+            ));
         }
         Self { lines }
     }
@@ -126,7 +138,10 @@ fn with_file(line: &str, key: &str, file: &Path) -> String {
         return line.to_owned();
     };
     // `client_secret_file` is no `secret_file`.
-    let is_whole = line[..at].chars().last().is_none_or(|char| !char.is_alphanumeric() && char != '_');
+    let is_whole = line[..at]
+        .chars()
+        .last()
+        .is_none_or(|char| !char.is_alphanumeric() && char != '_');
     let comment = line.find('#').is_some_and(|comment| comment < at);
     if !is_whole || comment {
         return line.to_owned();
@@ -178,7 +193,9 @@ fn json_mistake(block: &Block) -> Option<String> {
     let text = block.joined();
     let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text);
     let Err(error) = parsed(&text) else { return None };
-    let is_lines = text.lines().all(|line| line.trim().is_empty() || parsed(line).is_ok());
+    let is_lines = text
+        .lines()
+        .all(|line| line.trim().is_empty() || parsed(line).is_ok());
     let members = parsed(&format!("{{{text}}}"));
     let elements = parsed(&format!("[{text}]"));
     if is_lines || members.is_ok() || elements.is_ok() {
@@ -228,12 +245,26 @@ fn a_mistake_in_a_part_of_a_configuration_is_found_on_its_line_of_the_page() {
         "Text\n\n```yaml\nkafka:\n  bootstrap_server: kafka:9092\n\nroutes:\n  - name: a\n    from: { salesforce: /event/A__e, start: lastest }\n    to: { kafka: a, format: json }\n```\n",
     );
     let wrong = Completed::of(&page.blocks()[0]).mistakes("x.md");
-    assert!(wrong.iter().any(|line| line.starts_with("x.md:5: kafka.bootstrap_server")), "{wrong:?}");
-    assert!(wrong.iter().any(|line| line.starts_with("x.md:9: routes[0].from.start")), "{wrong:?}");
+    assert!(
+        wrong
+            .iter()
+            .any(|line| line.starts_with("x.md:5: kafka.bootstrap_server")),
+        "{wrong:?}"
+    );
+    assert!(
+        wrong
+            .iter()
+            .any(|line| line.starts_with("x.md:9: routes[0].from.start")),
+        "{wrong:?}"
+    );
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(refused_expression("event.Name == ").is_some());
     assert!(refused_expression("value.id").is_none() && refused_expression("event.Name == 'A'").is_none());
     let broken = Page::of("x.md", "```json\n{\"a\": }\n```\n```json\n\"a\": 1\n```\n");
-    let found: Vec<bool> = broken.blocks().iter().map(|block| json_mistake(block).is_some()).collect();
+    let found: Vec<bool> = broken
+        .blocks()
+        .iter()
+        .map(|block| json_mistake(block).is_some())
+        .collect();
     assert_eq!(found, [true, false]);
 }

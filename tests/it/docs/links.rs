@@ -29,7 +29,8 @@ fn folder_of(name: &str) -> &str {
 }
 
 fn is_awaited(file: &str) -> bool {
-    file.strip_prefix("docs/").is_some_and(|name| NOT_YET.contains(&name))
+    file.strip_prefix("docs/")
+        .is_some_and(|name| NOT_YET.contains(&name))
 }
 
 /// What is wrong with the links of a page.
@@ -73,7 +74,10 @@ fn every_link_anchor_and_picture_is_there() {
         .collect();
     let links: usize = pages.iter().map(|page| page.links().len()).sum();
     println!("{links} links of {} pages", pages.len());
-    assert!(links > 100, "{links} links: a reader that finds none finds nothing wrong");
+    assert!(
+        links > 100,
+        "{links} links: a reader that finds none finds nothing wrong"
+    );
     assert_none(
         &pages
             .iter()
@@ -84,7 +88,10 @@ fn every_link_anchor_and_picture_is_there() {
 
 #[test]
 fn a_link_that_leads_nowhere_is_found() {
-    let page = Page::of("docs/x.md", "[a](README.md) [b](filters.md#nothing) [c](../README.md) [d](filters.md#filters)");
+    let page = Page::of(
+        "docs/x.md",
+        "[a](README.md) [b](filters.md#nothing) [c](../README.md) [d](filters.md#filters)",
+    );
     let filters = page::read("docs/filters.md");
     let anchors = BTreeMap::from([(filters.name.clone(), filters.anchors())]);
     let wrong = wrong_links(&page, &anchors);

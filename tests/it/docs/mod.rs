@@ -118,7 +118,10 @@ fn every_block_says_what_checks_it() {
     ] {
         let count = classes.iter().filter(|class| **class == Ok(wanted)).count();
         println!("{wanted:?}: {count}");
-        assert!(count > 0, "no block of class {wanted:?}: its check has nothing to do");
+        assert!(
+            count > 0,
+            "no block of class {wanted:?}: its check has nothing to do"
+        );
     }
 }
 
@@ -135,5 +138,8 @@ fn a_block_without_a_class_or_a_reason_is_refused() {
         said("<!-- no_run: for once -->\n```console,no_run\n$ x\n```"),
         Ok(Class::NotRun)
     );
-    assert_eq!(said("<!-- other: of Prometheus -->\n```promql,other\nx\n```"), Ok(Class::Other));
+    assert_eq!(
+        said("<!-- other: of Prometheus -->\n```promql,other\nx\n```"),
+        Ok(Class::Other)
+    );
 }

@@ -94,7 +94,10 @@ impl Page {
             let fence = line.trim_start().strip_prefix("```");
             match (&mut open, fence) {
                 (None, Some(info)) => {
-                    let mut words = info.split([',', ' ']).map(str::trim).filter(|word| !word.is_empty());
+                    let mut words = info
+                        .split([',', ' '])
+                        .map(str::trim)
+                        .filter(|word| !word.is_empty());
                     let block = Block {
                         page: self.name.clone(),
                         line: index + 1,
@@ -218,7 +221,10 @@ fn a_page_is_read_with_its_anchors_links_and_blocks() {
     let blocks = page.blocks();
     assert_eq!(blocks.len(), 2);
     assert!(blocks[0].is("no_run") && blocks[0].language == "console");
-    assert_eq!(blocks[0].reason, Some(("no_run".to_owned(), "a reason".to_owned())));
+    assert_eq!(
+        blocks[0].reason,
+        Some(("no_run".to_owned(), "a reason".to_owned()))
+    );
     assert_eq!(blocks[0].text, ["$ a", "  b"]);
     assert_eq!(blocks[1].place(), "docs/x.md:14");
     assert!(page.spans().iter().any(|(_, span)| span == "two"));

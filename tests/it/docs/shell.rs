@@ -71,14 +71,19 @@ fn simple_commands(text: &str) -> Vec<Vec<String>> {
             '#' if word.is_none() => while chars.next_if(|char| *char != '\n').is_some() {},
             '>' | '<' => {
                 // `2>` names a descriptor.
-                if word.as_deref().is_some_and(|word| word.chars().all(|char| char.is_ascii_digit())) {
+                if word
+                    .as_deref()
+                    .is_some_and(|word| word.chars().all(|char| char.is_ascii_digit()))
+                {
                     word = None;
                 }
                 end_word(&mut word, &mut found, &mut skips_next);
                 while chars.next_if(|char| matches!(char, '>' | '&')).is_some() {}
                 skips_next = true;
             }
-            '|' | ';' | '&' | '\n' | '(' | ')' | '{' | '}' if char == '\n' || !is_inside_word(char, &word) => {
+            '|' | ';' | '&' | '\n' | '(' | ')' | '{' | '}'
+                if char == '\n' || !is_inside_word(char, &word) =>
+            {
                 end_word(&mut word, &mut found, &mut skips_next);
                 found.push(Vec::new());
             }
@@ -106,7 +111,9 @@ pub(super) fn for_sfbridge(text: &str) -> Vec<Vec<String>> {
         let words = &words[begin..];
         let first = words.first().map(String::as_str).unwrap_or_default();
         let at = match first {
-            "docker" | "kubectl" if words.iter().any(|word| word == "exec") => words.iter().position(is_program),
+            "docker" | "kubectl" if words.iter().any(|word| word == "exec") => {
+                words.iter().position(is_program)
+            }
             "if" | "until" | "while" | "!" | "then" | "do" | "sudo" | "exec" | "time" => {
                 words.get(1).filter(|word| is_program(word)).map(|_| 1)
             }
@@ -149,7 +156,12 @@ fn every_command_line_for_the_program_is_one_that_it_takes() {
             for words in for_sfbridge(&command.text) {
                 count += 1;
                 if let Some(why) = refused(&words, true) {
-                    wrong.push(format!("{}:{}: {}: {why}", block.page, command.line, words.join(" ")));
+                    wrong.push(format!(
+                        "{}:{}: {}: {why}",
+                        block.page,
+                        command.line,
+                        words.join(" ")
+                    ));
                 }
             }
         }
@@ -184,16 +196,26 @@ fn every_command_that_a_sentence_names_is_one_that_the_program_takes() {
 
 #[test]
 fn words_are_those_that_a_shell_makes() {
-    let words = |text: &str| for_sfbridge(text).into_iter().map(|words| words[1..].to_vec()).collect::<Vec<_>>();
+    let words = |text: &str| {
+        for_sfbridge(text)
+            .into_iter()
+            .map(|words| words[1..].to_vec())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         words("A=1 sfbridge publish X__e '{\"a\": \"b c\"}' >out 2>&1 # a comment"),
         [["publish", "X__e", "{\"a\": \"b c\"}"]]
     );
     assert_eq!(
-        words("if ! true; then sfbridge check --output \\\n json | jq .; fi; kafka-acls --topic sfbridge.crm"),
+        words(
+            "if ! true; then sfbridge check --output \\\n json | jq .; fi; kafka-acls --topic sfbridge.crm"
+        ),
         [["check", "--output", "json"]]
     );
-    assert_eq!(words("cargo run --release -- demo --seconds 5"), [["demo", "--seconds", "5"]]);
+    assert_eq!(
+        words("cargo run --release -- demo --seconds 5"),
+        [["demo", "--seconds", "5"]]
+    );
     assert_eq!(words("docker compose exec bridge sfbridge status"), [["status"]]);
     assert!(words("useradd sfbridge").is_empty() && words("x --user sfbridge y").is_empty());
     let line = |text: &str| for_sfbridge(text)[0].clone();

@@ -70,7 +70,10 @@ struct Stage {
 
 impl Stage {
     async fn new(kafka: &str, registry: &str) -> Self {
-        let settings = SimulatorSettings { rate: 10.0, ..SimulatorSettings::default() };
+        let settings = SimulatorSettings {
+            rate: 10.0,
+            ..SimulatorSettings::default()
+        };
         let org = Simulator::start(settings).await.unwrap();
         let name = unique("crm");
         let mut setup = Setup::new(&name, kafka, &org, ROUTES);
@@ -122,8 +125,14 @@ impl Stage {
     /// Starts the bridge; there is a dead letter when this returns, at the address that the pages show.
     async fn open(&mut self) {
         let bridge = Bridge::start_at(&self.setup, self.admin_port).await;
-        self.stands_for.push(("127.0.0.1:9400".to_owned(), format!("127.0.0.1:{}", self.admin_port)));
-        self.stands_for.push(("127.0.0.1:7012".to_owned(), self.org.login_url().replace("http://", "")));
+        self.stands_for.push((
+            "127.0.0.1:9400".to_owned(),
+            format!("127.0.0.1:{}", self.admin_port),
+        ));
+        self.stands_for.push((
+            "127.0.0.1:7012".to_owned(),
+            self.org.login_url().replace("http://", ""),
+        ));
         let bad = r#"{"id": {"a": 1}, "name": "x"}"#;
         topic::produce(&self.setup.bootstrap, "crm.customers", &[("a", Some(bad))]).await;
         until(PATIENCE, "a dead letter of route customers", || async {
@@ -137,10 +146,13 @@ impl Stage {
         })
         .await;
         self.bridge = Some(bridge);
-        let listed = self.said("sfbridge dead-letters list --route customers --output json").await;
+        let listed = self
+            .said("sfbridge dead-letters list --route customers --output json")
+            .await;
         let letters: serde_json::Value = serde_json::from_str(&listed).unwrap();
         let address = letters[0]["address"].as_str().expect("an address").to_owned();
-        self.stands_for.insert(0, ("sfbridge.crm.dead-letters[3]@17".to_owned(), address));
+        self.stands_for
+            .insert(0, ("sfbridge.crm.dead-letters[3]@17".to_owned(), address));
         self.settle().await;
     }
 
@@ -229,14 +241,20 @@ impl Stage {
             return None;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Some(format!("{}:\n{}{}", block.place(), text(&output.stdout), text(&output.stderr)))
+        Some(format!(
+            "{}:\n{}{}",
+            block.place(),
+            text(&output.stdout),
+            text(&output.stderr)
+        ))
     }
 }
 
 /// What of the machine the pages' commands need beside the program.
 fn tools() -> Result<(), String> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |tool: &str| std::env::split_paths(&paths).any(|folder: PathBuf| folder.join(tool).is_file());
+    let is_there =
+        |tool: &str| std::env::split_paths(&paths).any(|folder: PathBuf| folder.join(tool).is_file());
     match ["bash", "curl", "openssl"].iter().find(|tool| !is_there(tool)) {
         Some(tool) => Err(format!("there is no {tool}")),
         None => Ok(()),
@@ -252,7 +270,10 @@ async fn every_command_of_the_pages_does_what_it_says() {
     for page in page::all() {
         let of = |class_wanted: Class| {
             let blocks = page.blocks();
-            blocks.into_iter().filter(move |block| class(block) == Ok(class_wanted)).collect::<Vec<_>>()
+            blocks
+                .into_iter()
+                .filter(move |block| class(block) == Ok(class_wanted))
+                .collect::<Vec<_>>()
         };
         let (servers, commands) = (of(Class::Server), of(Class::Commands));
         if servers.is_empty() && commands.is_empty() {
@@ -279,10 +300,19 @@ async fn every_command_of_the_pages_does_what_it_says() {
 #[tokio::test]
 async fn a_command_that_fails_is_named_by_its_line() {
     need!("foreign", tools());
-    let page = page::Page::of("x.md", "```console\n$ true\nfine\n$ false\n```\n```console\n$ sfbridge --version | \\\n    grep -q sfbridge\n```\n");
+    let page = page::Page::of(
+        "x.md",
+        "```console\n$ true\nfine\n$ false\n```\n```console\n$ sfbridge --version | \\\n    grep -q sfbridge\n```\n",
+    );
     let stage = Stage {
         org: Simulator::start(SimulatorSettings::default()).await.unwrap(),
-        setup: Setup::with_org_at("crm", "127.0.0.1:9", "http://127.0.0.1:9", "http://127.0.0.1:9", ROUTES),
+        setup: Setup::with_org_at(
+            "crm",
+            "127.0.0.1:9",
+            "http://127.0.0.1:9",
+            "http://127.0.0.1:9",
+            ROUTES,
+        ),
         desk: tempfile::tempdir().unwrap(),
         admin_port: 9,
         control_port: 9,
