@@ -35,8 +35,7 @@ LABEL org.opencontainers.image.title="sfbridge" \
 
 # By number, so that Kubernetes can see that it is not root. Nothing is written: the root may be read-only.
 USER 10001:10001
-# Kafka's client, whose OpenSSL is compiled in, would look for the certificate authorities where no Debian has them.
-ENV SFBRIDGE_CONFIG=/etc/sfbridge/sfbridge.yaml SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+ENV SFBRIDGE_CONFIG=/etc/sfbridge/sfbridge.yaml
 EXPOSE 9400
 # SIGTERM drains; give it longer than bridge.shutdown_timeout.
 STOPSIGNAL SIGTERM

@@ -4,6 +4,7 @@
 mod alerts;
 mod compose;
 mod dashboard;
+mod health;
 mod image;
 mod kubernetes;
 mod systemd;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// A first installation over a slow line.
@@ -62,6 +63,9 @@ pub async fn debian(home: &Path, package: &str) -> Result<(), String> {
 }
 
 async fn installed(home: &Path, packages: &[&str], steps: Vec<Command>) -> Result<(), String> {
+    // Several tests use the same packages.
+    static INSTALLING: Mutex<()> = Mutex::const_new(());
+    let _alone = INSTALLING.lock().await;
     let marker = home.join(".installed");
     let wanted = packages.join(" ");
     if std::fs::read_to_string(&marker).is_ok_and(|there| there == wanted) {
