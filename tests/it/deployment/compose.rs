@@ -15,10 +15,9 @@ use crate::need;
 use crate::support::bridge::PATIENCE;
 use crate::support::broker::Broker;
 use crate::support::keeper::{Keeper, free_ports};
-use crate::support::registry::Registry;
 use crate::support::topic::Isolation;
 use crate::support::wait::until;
-use crate::support::{foreign, topic};
+use crate::support::{foreign, registry, skipped, topic};
 
 const FILE: &str = "docker-compose.yml";
 const TOKEN: &str = "a-token-of-the-test";
@@ -128,7 +127,8 @@ async fn what_compose_would_start_flows_is_healthy_and_is_watched() {
     let services = services(&python).await;
     // Of its own: the configuration names the bridge and its topics.
     let kafka = need!("kafka", Broker::start_new(&[]));
-    let registry = need!("registry", Registry::start_new());
+    // The image's release, where there is a Java for it.
+    let registry = need!("registry", registry::shared_v3().or_else(|_| registry::shared()));
     let [pubsub_port, http_port] = free_ports().unwrap();
     let [admin_port, prometheus_port] = free_ports().unwrap();
     let http = format!("127.0.0.1:{http_port}");
@@ -161,7 +161,7 @@ async fn what_compose_would_start_flows_is_healthy_and_is_watched() {
         ("http://127.0.0.1:7012", format!("http://{http}")),
         ("http://127.0.0.1:7011", format!("http://127.0.0.1:{pubsub_port}")),
         ("kafka:9092", kafka.bootstrap().to_owned()),
-        ("http://schema-registry:8080/apis/ccompat/v7", registry.url()),
+        ("http://schema-registry:8080/apis/ccompat/v7", registry),
         // On loopback, as nobody else is to reach a test; the token is asked for all the same.
         ("0.0.0.0:9400", format!("127.0.0.1:{admin_port}")),
     ] {
@@ -200,8 +200,9 @@ async fn what_compose_would_start_flows_is_healthy_and_is_watched() {
     })
     .await;
 
-    if let Ok(program) = prometheus("prometheus").await {
-        watch(&program, admin_port, prometheus_port).await;
+    match prometheus("prometheus").await {
+        Ok(program) => watch(&program, admin_port, prometheus_port).await,
+        Err(reason) => skipped("prometheus", &reason),
     }
 
     // A stop drains, and then nobody is healthy.
