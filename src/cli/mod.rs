@@ -7,6 +7,7 @@ mod config;
 mod contracts;
 mod dead_letters;
 mod demo;
+mod health;
 mod positions;
 mod publish;
 mod run;
@@ -52,6 +53,8 @@ enum Command {
     Check(check::Args),
     /// Show what a running bridge does: its routes, what is stuck, why, and what to do
     Status(status::Args),
+    /// Ask a running bridge whether it is well: the health check of a container
+    Health(health::Args),
     /// Show where routes stand, and let them go on from elsewhere
     Positions(positions::Args),
     /// Show the events of a Salesforce topic as JSON lines; needs no Kafka
@@ -100,6 +103,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run(arguments) => run::run(&arguments, &cli.config),
         Command::Check(arguments) => check::run(&arguments, &cli.config),
         Command::Status(arguments) => status::run(&arguments, &cli.config),
+        Command::Health(arguments) => health::run(&arguments, &cli.config),
         Command::Positions(arguments) => positions::run(&arguments, &cli.config),
         Command::Tail(arguments) => tail::run(&arguments, &cli.config),
         Command::Publish(arguments) => publish::run(&arguments, &cli.config),

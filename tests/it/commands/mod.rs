@@ -78,6 +78,7 @@ async fn every_commands_help_shows_an_example() {
     for command in [
         &["check"][..],
         &["status"],
+        &["health"],
         &["tail"],
         &["publish"],
         &["positions", "list"],
