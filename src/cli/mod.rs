@@ -3,11 +3,15 @@
 
 mod answer;
 mod check;
+mod cluster;
 mod config;
 mod contracts;
 mod dead_letters;
 mod demo;
+mod manual;
+mod named;
 mod positions;
+mod progress;
 mod publish;
 mod run;
 pub mod simulate;
@@ -53,6 +57,7 @@ enum Command {
     /// Show what a running bridge does: its routes, what is stuck, why, and what to do
     Status(status::Args),
     /// Show where routes stand, and let them go on from elsewhere
+    #[command(after_help = "Example:\n  sfbridge positions list --config config/sfbridge.yaml")]
     Positions(positions::Args),
     /// Show the events of a Salesforce topic as JSON lines; needs no Kafka
     Tail(tail::Args),
@@ -74,6 +79,15 @@ enum Command {
         after_help = "Example:\n  sfbridge dead-letters list --route customers --config config/sfbridge.yaml"
     )]
     DeadLetters(dead_letters::Args),
+    /// Print what a shell needs to complete commands and options
+    Completions(manual::completions::Args),
+    /// Print the man page, or write one for each command
+    Man(manual::man::Args),
+}
+
+/// The page of the documentation about the commands, `docs/commands.md`, made of their definitions.
+pub fn reference() -> String {
+    manual::reference::page()
 }
 
 /// Parses the command line (the first argument is the program's name) and runs the command.
@@ -103,6 +117,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Config(arguments) => config::run(&arguments, &cli.config),
         Command::Contracts(arguments) => contracts::run(&arguments, &cli.config),
         Command::DeadLetters(arguments) => dead_letters::run(&arguments, &cli.config),
+        Command::Completions(arguments) => manual::completions::run(&arguments),
+        Command::Man(arguments) => manual::man::run(&arguments),
     }
 }
 
