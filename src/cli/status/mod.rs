@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use self::table::Table;
-use super::answer::{Form, Refused, pretty, print, until_signal};
+use super::answer::{Output, Refused, shape, until_signal};
 use crate::app::Exit;
 use crate::config::{self, Secret};
 use crate::error::{ErrorKind, Failure};
@@ -23,8 +23,15 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears the screen and goes to its corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
+const JSON: &str = r#"As JSON, what the bridge answers on /api/routes; with --watch a line each time:
+  {"bridge": "crm", "routes": [{"name": "account-changes", "direction": "to_kafka",
+   "state": {"name": "halted", "since": "…", "why": "…", "remedy": "…"}, …}, …]}
+
+A state is starting, streaming, idle, waiting, paused, draining or halted."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge status --config config/sfbridge.yaml --watch\n  sfbridge status --url http://bridge-2:9400 --token-file /run/secrets/admin_token\n  sfbridge status --output json | jq '.routes[] | select(.state.name == \"halted\")'\n\nExit codes:\n  0 no route is halted\n  1 a route is halted, or the bridge does not answer\n  64 configuration"
 )]
 pub(super) struct Args {
@@ -37,9 +44,8 @@ pub(super) struct Args {
     /// Show it again every two seconds, until it is interrupted
     #[arg(long)]
     watch: bool,
-    /// How to print the routes
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
@@ -77,7 +83,7 @@ fn place(arguments: &Args, file: &Path) -> Result<Place, String> {
     if let Some(url) = &arguments.url {
         // The configured token is for the configured bridge alone.
         return Ok(Place {
-            url: url.trim_end_matches('/').to_owned(),
+            url: with_scheme(url.trim_end_matches('/')),
             token: given,
         });
     }
@@ -89,6 +95,15 @@ fn place(arguments: &Args, file: &Path) -> Result<Place, String> {
         url: format!("http://{}", reachable(admin.listen)),
         token: given.or(admin.token),
     })
+}
+
+/// `bridge-2:9400` is as good.
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("http://{url}")
+    }
 }
 
 /// What listens on every address is asked on loopback.
@@ -109,26 +124,17 @@ async fn status(arguments: &Args, place: &Place) -> Result<Exit, Refused> {
         .build()
         .map_err(|error| Failure::new(ErrorKind::Unknown, "no HTTP client can be made").caused_by(error))?;
     loop {
-        let shown = ask(&client, place).await;
-        let clear = if arguments.watch && std::io::stdout().is_terminal() {
-            CLEAR
-        } else {
-            ""
-        };
-        match shown {
-            Ok(shown) => {
-                print(&match arguments.output {
-                    Form::Json if arguments.watch => format!("{shown}\n"),
-                    Form::Json => pretty(&shown),
-                    Form::Text => format!("{clear}{}", Table::new(&shown, clock::now_ms())),
-                });
-                if !arguments.watch {
-                    return Ok(if table::is_halted(&shown) {
-                        Exit::Failed
-                    } else {
-                        Exit::Clean
-                    });
+        match ask(&client, place).await {
+            Ok(shown) if arguments.watch => {
+                if again(arguments.output, &shown).is_err() {
+                    return Ok(Exit::Clean);
                 }
+            }
+            Ok(shown) => {
+                let is_halted = table::is_halted(&shown);
+                let table = || Table::new(&shown, clock::now_ms()).to_string();
+                arguments.output.print(table, || shown.clone());
+                return Ok(if is_halted { Exit::Failed } else { Exit::Clean });
             }
             // A bridge that starts again is waited for.
             Err(failure) if arguments.watch && failure.kind == ErrorKind::Transient => {
@@ -138,6 +144,22 @@ async fn status(arguments: &Args, place: &Place) -> Result<Exit, Refused> {
         }
         tokio::time::sleep(WATCH_EVERY).await;
     }
+}
+
+/// What there is now, over what was there before where somebody looks.
+///
+/// # Errors
+/// When whoever reads has seen enough and closed the pipe.
+fn again(output: Output, shown: &Json) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    let before = if out.is_terminal() { CLEAR } else { "" };
+    let text = if output.is_json() {
+        format!("{shown}\n")
+    } else {
+        format!("{before}{}", Table::new(shown, clock::now_ms()))
+    };
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 async fn ask(client: &reqwest::Client, place: &Place) -> Result<Json, Failure> {
@@ -178,6 +200,12 @@ async fn ask(client: &reqwest::Client, place: &Place) -> Result<Json, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_and_a_port_are_a_url() {
+        assert_eq!(with_scheme("bridge-2:9400"), "http://bridge-2:9400");
+        assert_eq!(with_scheme("https://b/x"), "https://b/x");
+    }
 
     #[test]
     fn what_listens_everywhere_is_asked_on_loopback() {
