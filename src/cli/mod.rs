@@ -2,11 +2,13 @@
 //! documents go to stdout, complaints and logs to stderr.
 
 mod answer;
+mod bridge;
 mod check;
 mod config;
 mod contracts;
 mod dead_letters;
 mod demo;
+mod log_level;
 mod positions;
 mod publish;
 mod run;
@@ -52,6 +54,8 @@ enum Command {
     Check(check::Args),
     /// Show what a running bridge does: its routes, what is stuck, why, and what to do
     Status(status::Args),
+    /// Show how much a running bridge logs, or change it until it ends
+    LogLevel(log_level::Args),
     /// Show where routes stand, and let them go on from elsewhere
     Positions(positions::Args),
     /// Show the events of a Salesforce topic as JSON lines; needs no Kafka
@@ -95,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run(arguments) => run::run(&arguments, &cli.config),
         Command::Check(arguments) => check::run(&arguments, &cli.config),
         Command::Status(arguments) => status::run(&arguments, &cli.config),
+        Command::LogLevel(arguments) => log_level::run(&arguments, &cli.config),
         Command::Positions(arguments) => positions::run(&arguments, &cli.config),
         Command::Tail(arguments) => tail::run(&arguments, &cli.config),
         Command::Publish(arguments) => publish::run(&arguments, &cli.config),

@@ -2,6 +2,7 @@
 
 mod check;
 mod events;
+mod log_level;
 mod positions;
 mod status;
 
@@ -77,6 +78,7 @@ async fn every_commands_help_shows_an_example() {
     for command in [
         &["check"][..],
         &["status"],
+        &["log-level"],
         &["tail"],
         &["publish"],
         &["positions", "list"],
