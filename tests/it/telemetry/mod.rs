@@ -1,0 +1,3 @@
+//! What a running bridge tells of itself: its metrics and its traces.
+
+mod metrics;
