@@ -1,13 +1,17 @@
 """An OTLP receiver over gRPC, of PyPI's `opentelemetry-proto` (the protocol's own generated classes) and `grpcio`.
-Prints its port as the first JSON line, then one JSON line a span, with its resource and the call's metadata."""
+Told in its first argument (JSON) the `certificate` and `key` to serve TLS with, if any. Prints its port as the first
+JSON line, then one JSON line a span, with its resource and the call's metadata."""
 
 import json
+import sys
 from concurrent import futures
 
 import grpc
 from google.protobuf.json_format import MessageToJson
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+given = json.loads(sys.argv[1])
 
 
 def value(any_value):
@@ -51,7 +55,11 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
 
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
 trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Receiver(), server)
-port = server.add_insecure_port("127.0.0.1:0")
+if "certificate" in given:
+    pair = (given["key"].encode(), given["certificate"].encode())
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+else:
+    port = server.add_insecure_port("127.0.0.1:0")
 server.start()
 say({"port": port})
 server.wait_for_termination()

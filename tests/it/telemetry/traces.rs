@@ -9,6 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value as Json, json};
+use sfbridge::runtime::task::{Task, spawn};
 use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -37,15 +38,21 @@ const FOREIGN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 struct Receiver {
     port: u16,
     spans: Arc<Mutex<Vec<Json>>>,
+    _reading: Task<()>,
     _process: Child,
 }
 
 impl Receiver {
     async fn start() -> Result<Self, String> {
+        Self::given(&json!({})).await
+    }
+
+    async fn given(given: &Json) -> Result<Self, String> {
         let home = foreign::home("otlp-receiver");
         foreign::pypi(&home, &PACKAGES).await?;
         let mut process = Command::new(home.join("bin/python"))
             .arg(foreign::script("otlp_receiver.py"))
+            .arg(given.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -56,7 +63,7 @@ impl Receiver {
         let first: Json = serde_json::from_str(&first).unwrap();
         let spans: Arc<Mutex<Vec<Json>>> = Arc::default();
         let received = Arc::clone(&spans);
-        tokio::spawn(async move {
+        let reading = spawn("receiver", async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 received.lock().push(serde_json::from_str(&line).unwrap());
             }
@@ -64,6 +71,7 @@ impl Receiver {
         Ok(Self {
             port: first["port"].as_u64().unwrap().try_into().unwrap(),
             spans,
+            _reading: reading,
             _process: process,
         })
     }
@@ -347,4 +355,34 @@ async fn what_is_queued_is_sent_at_the_end_and_without_the_variable_records_have
         1
     );
     assert_eq!(receiver.of("there").len(), sent.len());
+}
+
+#[tokio::test]
+async fn spans_go_over_tls_to_a_collector_with_an_authority_of_its_own() {
+    let signed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let pem = signed.cert.pem();
+    let given = json!({ "certificate": pem, "key": signed.signing_key.serialize_pem() });
+    let receiver = need!("foreign", Receiver::given(&given).await);
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, pem).unwrap();
+    let [to, none] = ["traced", "none"].map(unique);
+    topic::create(&kafka, &none, 1, &[]).await;
+    let mut setup = Setup::new(&unique("crm"), &kafka, &org, &there_and_back(&to, &[&none]));
+    setup.environment = receiver.environment(100);
+    setup.environment.extend([
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            format!("https://localhost:{}", receiver.port),
+        ),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.display().to_string()),
+    ]);
+    let _bridge = Bridge::start(&setup).await;
+    create(&org, 0..1);
+    until(PATIENCE, "a span", || async {
+        (!receiver.of("there").is_empty()).then_some(())
+    })
+    .await;
 }
