@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::Exit;
 use crate::runtime::shutdown::Signals;
@@ -78,6 +78,11 @@ enum Command {
         after_help = "Example:\n  sfbridge dead-letters list --route customers --config config/sfbridge.yaml"
     )]
     DeadLetters(dead_letters::Args),
+}
+
+/// The command line as it is defined: every command, option and value.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the command line (the first argument is the program's name) and runs the command.

@@ -170,6 +170,9 @@ impl Connection {
             .set("client.id", self.group())
             // Small requests and answers follow each other: never hold one back.
             .set("socket.nagle.disable", "true")
+            // The system's certificates where they usually lie. librdkafka's own OpenSSL looks where it was built for,
+            // and finds none.
+            .set("ssl.ca.location", "probe")
             // A broker that comes back is used within seconds.
             .set("reconnect.backoff.max.ms", "2000");
         for (key, value) in defaults {

@@ -68,7 +68,11 @@ pub(super) fn client(config: &SalesforceConfig) -> Result<Client, Failure> {
             .caused_by(error)
         };
         let pem = std::fs::read(path).map_err(|error| unusable(error.into()))?;
-        for certificate in Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.into()))? {
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.into()))?;
+        if certificates.is_empty() {
+            return Err(unusable("it holds no certificate".into()));
+        }
+        for certificate in certificates {
             builder = builder.add_root_certificate(certificate);
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! The mock answers no request to make a topic, so its topics come from its own handle before anything connects.
 
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -20,8 +21,11 @@ const MOCK_BROKERS: i32 = 1;
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) enum Cluster {
-    Embedded(MockCluster<'static, DefaultProducerContext>),
-    Real { bootstrap_servers: String },
+    /// Ends with the process: a client's thread that outlives its handle would complain of a broker that is gone.
+    Embedded(ManuallyDrop<MockCluster<'static, DefaultProducerContext>>),
+    Real {
+        bootstrap_servers: String,
+    },
 }
 
 impl std::fmt::Debug for Cluster {
@@ -36,7 +40,9 @@ impl Cluster {
             Some(servers) => Self::Real {
                 bootstrap_servers: servers.to_owned(),
             },
-            None => Self::Embedded(MockCluster::new(MOCK_BROKERS).map_err(mock_failure)?),
+            None => Self::Embedded(ManuallyDrop::new(
+                MockCluster::new(MOCK_BROKERS).map_err(mock_failure)?,
+            )),
         })
     }
 

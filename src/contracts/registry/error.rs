@@ -33,6 +33,9 @@ pub enum CallError {
     /// A proxy's page, a wrong path, a redirect.
     #[error("what answers at {host} is no schema registry (HTTP {status})")]
     NotARegistry { host: Arc<str>, status: u16 },
+    /// The same where a registry had answered before.
+    #[error("something else answers at {host} in place of the schema registry (HTTP {status})")]
+    Displaced { host: Arc<str>, status: u16 },
     #[error("the schema registry {host} answered {status}{}, which sfbridge does not know: {reason}", code_of(*code))]
     Unforeseen {
         host: Arc<str>,
@@ -127,6 +130,9 @@ impl From<CallError> for Failure {
             )),
             CallError::NotARegistry { .. } => Self::new(Denied, message).remedy(
                 "set schema_registry.url to the base URL of the registry's Confluent-compatible interface, with its path and without a redirect",
+            ),
+            CallError::Displaced { .. } => Self::new(Transient, message).remedy(
+                "if this stays, see whether the registry runs and what the proxy in front of it does, or correct schema_registry.url",
             ),
             CallError::Unforeseen { .. } => Self::new(Unknown, message),
         }

@@ -5,7 +5,7 @@
 //! Every request of the interface may be made twice: registering what is registered changes nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
@@ -39,6 +39,8 @@ struct Host {
     name: Arc<str>,
     base: String,
     client: reqwest::Client,
+    /// It has answered as a registry does since the start: what says otherwise later stands in its place for a while.
+    was_registry: AtomicBool,
 }
 
 pub(super) struct Ask {
@@ -119,12 +121,17 @@ impl Http {
         let count = self.hosts.len();
         let mut error = None;
         for index in (0..count).map(|step| (first + step) % count) {
-            let reply = match self.exchange(&self.hosts[index], ask).await {
-                Ok(answer) => answer.judge(),
+            let host = &self.hosts[index];
+            let reply = match self.exchange(host, ask).await {
+                Ok(answer) => host.remember(answer.judge()),
                 Err(error) => Err(error),
             };
             match reply {
-                Err(next @ (CallError::Unreachable { .. } | CallError::Unwell { .. })) => error = Some(next),
+                Err(
+                    next @ (CallError::Unreachable { .. }
+                    | CallError::Unwell { .. }
+                    | CallError::Displaced { .. }),
+                ) => error = Some(next),
                 settled => {
                     self.serving.store(index, Ordering::Relaxed);
                     return settled;
@@ -213,7 +220,21 @@ impl Host {
             name: name.into(),
             base: url.trim_end_matches('/').to_owned(),
             client,
+            was_registry: AtomicBool::new(false),
         })
+    }
+
+    /// A proxy answers with a page of its own while the registry behind it restarts: only where no registry was ever
+    /// met is the URL wrong.
+    fn remember<T>(&self, reply: Result<Reply<T>, CallError>) -> Result<Reply<T>, CallError> {
+        match reply {
+            Ok(Reply::Done(_)) => self.was_registry.store(true, Ordering::Relaxed),
+            Err(CallError::NotARegistry { host, status }) if self.was_registry.load(Ordering::Relaxed) => {
+                return Err(CallError::Displaced { host, status });
+            }
+            _ => {}
+        }
+        reply
     }
 }
 
@@ -232,7 +253,11 @@ fn roots(config: &SchemaRegistryConfig) -> Result<Vec<Certificate>, Failure> {
         Failure::new(ErrorKind::Misconfigured, message).caused_by(error)
     };
     let pem = std::fs::read(path).map_err(|error| unusable(error.into()))?;
-    Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.into()))
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.into()))?;
+    if certificates.is_empty() {
+        return Err(unusable("it holds no certificate".into()));
+    }
+    Ok(certificates)
 }
 
 impl Answer {

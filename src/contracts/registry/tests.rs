@@ -64,6 +64,23 @@ async fn a_registry_that_takes_no_schemas_is_told_from_one_that_refuses_this_one
 }
 
 #[tokio::test]
+async fn a_proxys_page_in_place_of_a_registry_that_was_there_is_waited_out() {
+    let registry = Scripted::start().await;
+    let client = client(&registry);
+    registry.answer(200, json!({"id": 7}));
+    client.register("a-value", SCHEMA, &[]).await.expect("registered");
+    for status in [404, 302, 200] {
+        registry.answer_with(status, "<html>Not here</html>", HeaderMap::new());
+        let error = client.register("b-value", SCHEMA, &[]).await;
+        let failure = Failure::from(error.expect_err("no answer of a registry"));
+        assert_eq!(failure.kind, ErrorKind::Transient, "{status}: {failure}");
+        assert!(failure.message.contains("in place of"), "{failure}");
+    }
+    registry.answer(200, json!({"id": 8}));
+    client.register("b-value", SCHEMA, &[]).await.expect("it is back");
+}
+
+#[tokio::test]
 async fn every_answer_has_its_kind() {
     let registry = Scripted::start().await;
     for (status, code, kind) in [

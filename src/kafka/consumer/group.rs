@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::topics::Selection;
@@ -14,6 +16,10 @@ use crate::config::KafkaTopics;
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::client::{CALL_TIMEOUT, Connection, Context, Isolation, blocking};
 use crate::kafka::error::{creation_failure, failure};
+
+/// Longer than a cluster takes to make its topic of groups.
+const COORDINATOR_WITHIN: Duration = Duration::from_secs(15);
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a group stands in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,9 +161,23 @@ fn committed(
             list.add_partition(topic, partition);
         }
     }
-    client
-        .committed_offsets(list, CALL_TIMEOUT)
-        .map_err(|error| failure(&error, &object))
+    let deadline = Instant::now() + COORDINATOR_WITHIN;
+    loop {
+        match client.committed_offsets(list.clone(), CALL_TIMEOUT) {
+            Err(error) if is_without_coordinator(&error) && Instant::now() < deadline => {
+                std::thread::sleep(COORDINATOR_PAUSE);
+            }
+            answer => return answer.map_err(|error| failure(&error, &object)),
+        }
+    }
+}
+
+/// A cluster makes its topic of groups when it is first asked about one, and answers this until then.
+fn is_without_coordinator(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::NotCoordinator | Code::CoordinatorNotAvailable | Code::CoordinatorLoadInProgress)
+    )
 }
 
 fn standpoints(

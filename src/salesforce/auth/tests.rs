@@ -411,11 +411,16 @@ async fn a_ca_file_is_read_at_start_and_named_when_it_is_none() {
     };
     std::fs::write(file.path(), made.cert.pem()).expect("written");
     assert!(TokenSource::new(&config, Metrics::new()).is_ok());
+    let refused = |why: &str| {
+        let failure = TokenSource::new(&config, Metrics::new()).expect_err(why);
+        assert_eq!(failure.kind, ErrorKind::Misconfigured);
+        assert!(
+            failure.message.contains(&file.path().display().to_string()),
+            "{failure}"
+        );
+    };
+    std::fs::write(file.path(), "nonsense").expect("written");
+    refused("no certificate in it");
     std::fs::remove_file(file.path()).expect("removed");
-    let failure = TokenSource::new(&config, Metrics::new()).expect_err("no file");
-    assert_eq!(failure.kind, ErrorKind::Misconfigured);
-    assert!(
-        failure.message.contains(&file.path().display().to_string()),
-        "{failure}"
-    );
+    refused("no file");
 }

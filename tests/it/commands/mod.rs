@@ -1,5 +1,6 @@
 //! The commands of an operator as a person or a script runs them: the real program, a real broker, a simulated org.
 
+mod access;
 mod check;
 mod events;
 mod log_level;

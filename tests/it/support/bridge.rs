@@ -108,7 +108,16 @@ pub struct Bridge {
 impl Bridge {
     /// Starts the process and waits until its admin listener answers.
     pub async fn start(setup: &Setup) -> Self {
-        let bridge = Self::spawn(setup);
+        Self::spawn(setup).listening().await
+    }
+
+    /// The same, with the admin listener on this port.
+    pub async fn start_at(setup: &Setup, port: u16) -> Self {
+        Self::spawn_at(setup, port).listening().await
+    }
+
+    async fn listening(self) -> Self {
+        let bridge = self;
         until(PATIENCE, "the admin listener", || async {
             bridge.get("/live").await.map(|_| ())
         })
@@ -118,14 +127,18 @@ impl Bridge {
 
     /// Starts the process and waits for nothing.
     pub fn spawn(setup: &Setup) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("bridge-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir_all(&folder).unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
+        Self::spawn_at(setup, port)
+    }
+
+    fn spawn_at(setup: &Setup, port: u16) -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("bridge-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&folder).unwrap();
         let config = folder.join("sfbridge.yaml");
         std::fs::write(&config, setup.yaml(port)).unwrap();
         let log = std::fs::File::create(folder.join("log")).unwrap();

@@ -11,6 +11,7 @@ pub mod broker;
 pub mod browser;
 pub mod foreign;
 pub mod jars;
+pub mod kafka_tools;
 pub mod keeper;
 pub mod org;
 pub mod registry;

@@ -179,19 +179,21 @@ async fn a_lone_owner_that_was_stopped_past_its_transactions_time_out_goes_on_by
     let kafka = need!("kafka", broker::shared());
     let (org, name, to) = (an_org().await, unique("stopped"), unique("accounts"));
     let more = "    commit: { max_events: 400 }\n";
-    let bridge = Bridge::start(&setup(
-        &name,
-        &kafka,
-        &org,
-        &json_route("accounts", ACCOUNTS, &to, more),
-    ))
+    let setup = setup(&name, &kafka, &org, &json_route("accounts", ACCOUNTS, &to, more));
+    let bridge = Bridge::start(&Setup {
+        // A request for each record: a transaction is open nearly all the time.
+        kafka: format!("{}  properties: {{ batch.num.messages: 1 }}\n", setup.kafka),
+        ..setup
+    })
     .await;
     emit(&org, &["first"]);
     records(&kafka, &to, 1).await;
-    let sent = 20_001;
-    org.emit_test_events(&TestEvents::new(20_000)).unwrap();
+    let mut sent = 1;
     loop {
         let (_, begin) = ends(&kafka, &to).await;
+        // Each try has events of its own, of which some are still to come when the bridge is stopped.
+        org.emit_test_events(&TestEvents::new(4_000)).unwrap();
+        sent += 4_000;
         until(PATIENCE, "new records", || async {
             (ends(&kafka, &to).await.1 > begin).then_some(())
         })

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use sfbridge::simulator::bulk::{BulkFault, BulkRules};
+use sfbridge::simulator::rest::RestFault;
 use sfbridge::simulator::{Simulator, SimulatorSettings};
 
 use super::by_key;
@@ -106,4 +107,56 @@ async fn the_job_of_a_killed_owner_is_settled_before_a_later_version_is_written(
     })
     .await;
     all_are(&org, "second").await;
+}
+
+/// Killed between the note of a job and the word that lets it run: the job would stay open and write nothing.
+#[tokio::test]
+async fn a_job_that_its_killed_owner_never_let_run_is_aborted_and_its_records_go_again() {
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    org.rest_fault(RestFault {
+        path: Some("jobs/ingest".to_owned()),
+        method: Some("PATCH".to_owned()),
+        times: u32::MAX,
+        cut: true,
+        ..RestFault::default()
+    });
+    let from = unique("customers");
+    topic::create(&kafka, &from, 1, &[]).await;
+    produce(&kafka, &from, "first").await;
+    let setup = Setup::new(&unique("crm"), &kafka, &org, &route(&from));
+    let bridge = Bridge::start(&setup).await;
+    until(PATIENCE, "a job that may not run", || async {
+        let shown = bridge.route("customers").await?;
+        (shown["state"]["name"] == "waiting").then_some(())
+    })
+    .await;
+    let log = bridge.log();
+    let line = log.lines().find(|line| line.contains(r#""message":"bulk job""#));
+    let line: serde_json::Value = serde_json::from_str(line.unwrap()).unwrap();
+    let job = line["job"].as_str().unwrap();
+    bridge.kill();
+    assert_eq!(job_state(&org, job).await, "Open");
+    org.clear_faults();
+    let bridge = Bridge::start(&setup).await;
+    all_are(&org, "first").await;
+    assert!(
+        bridge
+            .log()
+            .contains("a bulk job of an earlier run is settled first")
+    );
+    assert_eq!(job_state(&org, job).await, "Aborted");
+}
+
+async fn job_state(org: &Simulator, job: &str) -> String {
+    let url = format!("{}/services/data/v66.0/jobs/ingest/{job}", org.instance_url());
+    let asked = reqwest::Client::builder().no_proxy().build().unwrap();
+    let asked = asked
+        .get(url)
+        .bearer_auth(org.issue_token())
+        .send()
+        .await
+        .unwrap();
+    let answer: serde_json::Value = asked.json().await.unwrap();
+    answer["state"].as_str().unwrap_or_default().to_owned()
 }

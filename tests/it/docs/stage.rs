@@ -1,0 +1,327 @@
+//! Where the pages' commands run: a simulated org with data, a real broker, a schema registry and a bridge with the routes
+//! that the pages speak of. A page has one to itself, and its blocks run in their order, as somebody who reads it would
+//! run them.
+
+use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use sfbridge::simulator::{Simulator, SimulatorSettings};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::page::{self, Block};
+use super::{Class, class, shell};
+use crate::need;
+use crate::support::bridge::{Bridge, PATIENCE, Setup};
+use crate::support::topic::{self, unique};
+use crate::support::wait::until;
+use crate::support::{broker, keeper, registry};
+
+/// A block takes seconds; on a loaded machine more.
+const BLOCK_LIMIT: Duration = Duration::from_secs(180);
+
+/// The routes that the pages speak of.
+const ROUTES: &str = r#"  - name: account-changes
+    from: { salesforce: /data/AccountChangeEvent, start: earliest }
+    to: { kafka: "salesforce.cdc.{entity}", format: json }
+  - name: accounts
+    from: { salesforce: /data/AccountChangeEvent, start: earliest }
+    to: { kafka: crm.accounts, format: avro }
+  - name: order-shipped
+    from: { salesforce: /event/Order_Shipped__e, start: earliest }
+    to: { kafka: salesforce.order-shipped, format: json }
+  - name: customers
+    from: { kafka: crm.customers, format: json, start: earliest }
+    to:
+      salesforce: Account
+      operation: upsert
+      external_id: Customer_Id__c
+      fields: { Customer_Id__c: value.id, Name: value.name, Phone: value.phone }
+"#;
+const ROUTE_NAMES: [&str; 4] = ["account-changes", "accounts", "order-shipped", "customers"];
+
+/// Waits for an answer of a server that a block has started, stops it as a person would, and asks for a good end.
+/// `-q`: any answer will do.
+const SERVES: &str = r#"
+server=$!
+until curl -q -so /dev/null "$STAGE_ADMIN/live" || curl -q -so /dev/null "$STAGE_CONTROL/"; do
+  kill -0 $server 2>/dev/null || break
+  sleep 0.1
+done
+kill -TERM $server
+wait $server
+"#;
+
+struct Stage {
+    org: Simulator,
+    setup: Setup,
+    desk: tempfile::TempDir,
+    admin_port: u16,
+    /// A port for a simulator that a page starts.
+    control_port: u16,
+    /// A text of the pages, and what stands for it here.
+    stands_for: Vec<(String, String)>,
+    bridge: Option<Bridge>,
+}
+
+impl Stage {
+    async fn new(kafka: &str, registry: &str) -> Self {
+        let settings = SimulatorSettings {
+            rate: 10.0,
+            ..SimulatorSettings::default()
+        };
+        let org = Simulator::start(settings).await.unwrap();
+        let name = unique("crm");
+        let mut setup = Setup::new(&name, kafka, &org, ROUTES);
+        setup.registry = Some(registry.to_owned());
+        if topic::partition_count(kafka, "crm.customers").await.is_none() {
+            topic::create(kafka, "crm.customers", 1, &[]).await;
+        }
+        let [admin_port, control_port] = keeper::free_ports().unwrap();
+        let host = |url: &str| url.trim_start_matches("http://").to_owned();
+        let registry_host = registry.trim_end_matches("/apis/ccompat/v7");
+        let pairs = [
+            ("kafka:9092".to_owned(), kafka.to_owned()),
+            ("127.0.0.1:8081".to_owned(), host(registry_host)),
+            ("schema-registry:8081".to_owned(), host(registry)),
+            ("sfbridge.crm.".to_owned(), format!("sfbridge.{name}.")),
+        ];
+        let desk = tempfile::tempdir().unwrap();
+        let stage = Self {
+            org,
+            setup,
+            desk,
+            admin_port,
+            control_port,
+            stands_for: pairs.to_vec(),
+            bridge: None,
+        };
+        stage.furnish();
+        stage
+    }
+
+    /// The files that commands find: the configuration where the pages have it, and the program on the path.
+    fn furnish(&self) {
+        let path = |name: &str| self.desk.path().join(name);
+        for folder in ["bin", "config", "config/contracts"] {
+            std::fs::create_dir_all(path(folder)).unwrap();
+        }
+        std::fs::write(path("config/sfbridge.yaml"), self.setup.yaml(self.admin_port)).unwrap();
+        std::fs::write(path(".curlrc"), "fail\nsilent\nshow-error\n").unwrap();
+        let program = env!("CARGO_BIN_EXE_sfbridge");
+        // Ports of its own for an org that a page starts.
+        let script = format!(
+            "#!/bin/sh\nif [ \"$1\" = simulate ]; then exec '{program}' \"$@\" --pubsub 127.0.0.1:0 --http 127.0.0.1:{}; fi\nexec '{program}' \"$@\"\n",
+            self.control_port
+        );
+        std::fs::write(path("bin/sfbridge"), script).unwrap();
+        std::fs::set_permissions(path("bin/sfbridge"), Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Starts the bridge; there is a dead letter when this returns, at the address that the pages show.
+    async fn open(&mut self) {
+        let bridge = Bridge::start_at(&self.setup, self.admin_port).await;
+        self.stands_for.push((
+            "127.0.0.1:9400".to_owned(),
+            format!("127.0.0.1:{}", self.admin_port),
+        ));
+        self.stands_for.push((
+            "127.0.0.1:7012".to_owned(),
+            self.org.login_url().replace("http://", ""),
+        ));
+        let bad = r#"{"id": {"a": 1}, "name": "x"}"#;
+        topic::produce(&self.setup.bootstrap, "crm.customers", &[("a", Some(bad))]).await;
+        until(PATIENCE, "a dead letter of route customers", || async {
+            let shown = bridge.route("customers").await?;
+            (shown["dead_letters"].as_u64()? > 0).then_some(())
+        })
+        .await;
+        until(PATIENCE, "records of route accounts", || async {
+            let shown = bridge.route("accounts").await?;
+            (shown["records_written"].as_u64()? > 0).then_some(())
+        })
+        .await;
+        self.bridge = Some(bridge);
+        let listed = self
+            .said("sfbridge dead-letters list --route customers --output json")
+            .await;
+        let letters: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let address = letters[0]["address"].as_str().expect("an address").to_owned();
+        self.stands_for
+            .insert(0, ("sfbridge.crm.dead-letters[3]@17".to_owned(), address));
+        self.settle().await;
+    }
+
+    /// Every route runs: what the block before has done is undone.
+    async fn settle(&self) {
+        let bridge = self.bridge.as_ref().expect("it is open");
+        for topic in ["/data/AccountChangeEvent", "/event/Order_Shipped__e"] {
+            self.org.set_permitted(topic, true).unwrap();
+        }
+        for route in ROUTE_NAMES {
+            let shown = bridge.route(route).await.unwrap_or_default();
+            match shown["state"]["name"].as_str() {
+                Some("paused" | "halted") => drop(bridge.post(&format!("/api/routes/{route}/resume")).await),
+                _ => {}
+            }
+        }
+        for route in ROUTE_NAMES {
+            bridge.until_state(route, &["streaming", "idle"]).await;
+        }
+    }
+
+    async fn said(&self, command: &str) -> String {
+        let output = self.bash(&format!("{command}\n")).await.expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// # Errors
+    /// It did not end within the limit.
+    async fn bash(&self, script: &str) -> Result<std::process::Output, String> {
+        let mut path = self.desk.path().join("bin").into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut command = Command::new("bash");
+        command
+            .arg("-c")
+            .arg(script)
+            .current_dir(self.desk.path())
+            .env("PATH", path)
+            .env("HOME", self.desk.path())
+            .env("STAGE_ADMIN", format!("http://127.0.0.1:{}", self.admin_port))
+            .env("STAGE_CONTROL", format!("http://127.0.0.1:{}", self.control_port))
+            .env_remove("SFBRIDGE_CONFIG")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        match timeout(BLOCK_LIMIT, command.output()).await {
+            Ok(output) => Ok(output.expect("bash is there")),
+            Err(_) => Err(format!("no end within {BLOCK_LIMIT:?}")),
+        }
+    }
+
+    /// The script that runs a block and names the line that fails.
+    fn script(&self, block: &Block) -> String {
+        let here = |text: &str| {
+            let mut text = text.to_owned();
+            for (of_the_page, here) in &self.stands_for {
+                text = text.replace(of_the_page, here);
+            }
+            text
+        };
+        if block.language == "sh" {
+            return format!("set -e\n{}", here(&block.joined()));
+        }
+        let mut script = String::new();
+        let commands = shell::commands(block);
+        for (index, command) in commands.iter().enumerate() {
+            script.push_str(&here(&command.text));
+            if block.is("serves") && index + 1 == commands.len() {
+                let _ = write!(script, " &{SERVES}");
+            }
+            let _ = write!(
+                script,
+                "\ncode=$?; [ $code = 0 ] || {{ echo '{}:{}: exit code '$code >&2; exit 1; }}\n",
+                block.page, command.line
+            );
+        }
+        script
+    }
+
+    /// What is wrong with a block.
+    async fn run(&self, block: &Block) -> Option<String> {
+        let output = match self.bash(&self.script(block)).await {
+            Ok(output) => output,
+            Err(why) => return Some(format!("{}: {why}", block.place())),
+        };
+        if output.status.success() {
+            return None;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Some(format!(
+            "{}:\n{}{}",
+            block.place(),
+            text(&output.stdout),
+            text(&output.stderr)
+        ))
+    }
+}
+
+/// What of the machine the pages' commands need beside the program.
+fn tools() -> Result<(), String> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let is_there =
+        |tool: &str| std::env::split_paths(&paths).any(|folder: PathBuf| folder.join(tool).is_file());
+    match ["bash", "curl", "openssl"].iter().find(|tool| !is_there(tool)) {
+        Some(tool) => Err(format!("there is no {tool}")),
+        None => Ok(()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_of_the_pages_does_what_it_says() {
+    need!("foreign", tools());
+    let kafka = need!("kafka", broker::shared());
+    let registry = need!("registry", registry::shared());
+    let (mut count, mut wrong) = (0, Vec::new());
+    for page in page::all() {
+        let of = |class_wanted: Class| {
+            let blocks = page.blocks();
+            blocks
+                .into_iter()
+                .filter(move |block| class(block) == Ok(class_wanted))
+                .collect::<Vec<_>>()
+        };
+        let (servers, commands) = (of(Class::Server), of(Class::Commands));
+        if servers.is_empty() && commands.is_empty() {
+            continue;
+        }
+        let mut stage = Stage::new(&kafka, &registry).await;
+        for block in &servers {
+            wrong.extend(stage.run(block).await);
+        }
+        if !commands.is_empty() {
+            stage.open().await;
+        }
+        for block in &commands {
+            stage.settle().await;
+            wrong.extend(stage.run(block).await);
+        }
+        count += servers.len() + commands.len();
+        println!("{}: {} blocks run", page.name, servers.len() + commands.len());
+    }
+    assert!(count > 5, "{count} blocks");
+    super::assert_none(&wrong);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_is_named_by_its_line() {
+    need!("foreign", tools());
+    let page = page::Page::of(
+        "x.md",
+        "```console\n$ true\nfine\n$ false\n```\n```console\n$ sfbridge --version | \\\n    grep -q sfbridge\n```\n",
+    );
+    let stage = Stage {
+        org: Simulator::start(SimulatorSettings::default()).await.unwrap(),
+        setup: Setup::with_org_at(
+            "crm",
+            "127.0.0.1:9",
+            "http://127.0.0.1:9",
+            "http://127.0.0.1:9",
+            ROUTES,
+        ),
+        desk: tempfile::tempdir().unwrap(),
+        admin_port: 9,
+        control_port: 9,
+        stands_for: Vec::new(),
+        bridge: None,
+    };
+    stage.furnish();
+    let blocks = page.blocks();
+    let wrong = stage.run(&blocks[0]).await.expect("it fails");
+    assert!(wrong.contains("x.md:4: exit code 1"), "{wrong}");
+    assert_eq!(stage.run(&blocks[1]).await, None);
+}

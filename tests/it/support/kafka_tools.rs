@@ -1,0 +1,44 @@
+//! Apache Kafka's own command-line tools, under the names that operators and the documentation use.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::jars::kafka_jars;
+
+const TOOLS: [(&str, &str); 5] = [
+    ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
+    ("kafka-configs", "kafka.admin.ConfigCommand"),
+    ("kafka-acls", "org.apache.kafka.tools.AclCommand"),
+    (
+        "kafka-consumer-groups",
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    ),
+    (
+        "kafka-console-consumer",
+        "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    ),
+];
+
+/// A folder of executables for a `PATH`, or why there is none.
+pub fn folder() -> Result<PathBuf, String> {
+    let jars = kafka_jars()?;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-tools");
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    for (name, class) in TOOLS {
+        let script = format!(
+            "#!/bin/sh\nexec java -Xmx128m -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp '{}/*' {class} \"$@\"\n",
+            jars.display()
+        );
+        let path = folder.join(name);
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == script) {
+            continue;
+        }
+        // Moved into its place whole: tests run side by side.
+        let fresh = folder.join(format!("{name}.{}", uuid::Uuid::new_v4().simple()));
+        std::fs::write(&fresh, script).map_err(failed)?;
+        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        std::fs::rename(&fresh, &path).map_err(failed)?;
+    }
+    Ok(folder)
+}
