@@ -41,7 +41,7 @@ impl Bridge {
         if let Some(url) = &self.url {
             // The configured token is for the configured bridge alone.
             return Ok(Place {
-                url: url.trim_end_matches('/').to_owned(),
+                url: with_scheme(url.trim_end_matches('/')),
                 token: given,
             });
         }
@@ -53,6 +53,15 @@ impl Bridge {
             url: format!("http://{}", reachable(admin.listen)),
             token: given.or(admin.token),
         })
+    }
+}
+
+/// `bridge-2:9400` is as good.
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("http://{url}")
     }
 }
 
@@ -139,6 +148,12 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_and_a_port_are_a_url() {
+        assert_eq!(with_scheme("bridge-2:9400"), "http://bridge-2:9400");
+        assert_eq!(with_scheme("https://b/x"), "https://b/x");
+    }
 
     #[test]
     fn what_listens_everywhere_is_asked_on_loopback() {

@@ -1,10 +1,10 @@
 //! `sfbridge config`: what the program makes of its configuration, without connecting to anything.
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::Subcommand;
 
+use super::answer::{Output, print, shape};
 use crate::app::Exit;
 use crate::config;
 
@@ -17,8 +17,11 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Print the effective configuration: defaults filled in, variables resolved, secrets masked
-    #[command(after_help = "Example:\n  sfbridge config show --config config/sfbridge.yaml")]
-    Show,
+    #[command(
+        mut_arg("output", shape(JSON)),
+        after_help = "Examples:\n  sfbridge config show --config config/sfbridge.yaml\n  sfbridge config show --output json | jq -r '.routes[].name'"
+    )]
+    Show(ShowArgs),
     /// Print the JSON Schema of the configuration file, for editors
     #[command(after_help = "Example:\n  sfbridge config schema > config/sfbridge.schema.json")]
     Schema,
@@ -27,19 +30,28 @@ enum What {
     Example,
 }
 
+const JSON: &str = r#"The text is a configuration file. As JSON:
+  {"bridge": {"name": "crm", …}, "salesforce": {…}, "kafka": {…},
+   "routes": [{"name": "…", …}, …], …}
+
+with the keys of the file; durations and percentages are texts, as in the file."#;
+
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    output: Output,
+}
+
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
-    let document = match arguments.what {
-        What::Schema => config::schema(),
-        What::Example => config::example(),
-        What::Show => match config::load(file) {
-            Ok(loaded) => loaded.show(),
+    match &arguments.what {
+        What::Schema => print(&config::schema()),
+        What::Example => print(&config::example()),
+        What::Show(ShowArgs { output }) => match config::load(file) {
+            Ok(loaded) => output.print(|| loaded.show(), || loaded.show_json()),
             Err(problems) => {
                 eprintln!("{problems}");
-                return Exit::Configuration;
+                Exit::Configuration
             }
         },
-    };
-    // Whoever reads may have seen enough and closed the pipe.
-    let _ = std::io::stdout().lock().write_all(document.as_bytes());
-    Exit::Clean
+    }
 }

@@ -20,6 +20,7 @@ mod view;
 
 use std::path::PathBuf;
 
+use super::answer::{Output, shape};
 use crate::app::Exit;
 use crate::config::{LogConfig, LogFormat};
 use crate::telemetry::logging;
@@ -53,8 +54,17 @@ Exit codes:
 /// Steps a second that the generator is good for.
 const RATE_MAX: f64 = 10_000.0;
 
+const JSON: &str = r#"As JSON, the summary at the end; what happens meanwhile goes to stderr:
+  {"seconds": 30.1, "events_sent": 612, "records_written": 640, "records_read": 640,
+   "dead_letters": 0, "lost": 0, "duplicated": 0, "out_of_order": 0, "never_sent": 0,
+   "unchecked": null, "topics": null, "routes": [
+     {"name": "crm-changes", "direction": "to_kafka", "state": "streaming",
+      "events": 580, "records": 580, "p50_ms": 4, "p99_ms": 19}, …]}
+
+`unchecked`: why the check does not cover everything; `topics`: what became of those on a real Kafka."#;
+
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(mut_arg("output", shape(JSON)), after_help = EXAMPLES)]
 pub(super) struct Args {
     /// A real Kafka in place of the embedded one; topics named after this run are made, and deleted at the end
     #[arg(long, value_name = "HOST:PORT")]
@@ -71,6 +81,8 @@ pub(super) struct Args {
     /// Write the configuration that runs to a file
     #[arg(long, value_name = "FILE")]
     write_config: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -81,7 +93,11 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(arguments: &Args) -> Exit {
-    let screen = Screen::of_stdout();
+    let screen = if arguments.output.is_json() {
+        Screen::of_stderr()
+    } else {
+        Screen::of_stdout()
+    };
     if let Err(why) = install_logging(&screen) {
         eprintln!("sfbridge: {why}");
         return Exit::Configuration;

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::answer::{Form, pretty, print, until_signal};
+use super::answer::{Output, shape, until_signal};
 use super::bridge::{Bridge, Place};
 use crate::app::Exit;
 use crate::error::Failure;
 
+const JSON: &str = r#"As JSON: {"level": "info"}."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge log-level --config config/sfbridge.yaml\n  sfbridge log-level info,sfbridge::kafka=debug --config config/sfbridge.yaml\n  sfbridge log-level info --url http://bridge-2:9400 --token-file /run/secrets/admin_token\n\nExit codes:\n  0 shown, or changed\n  1 the level is wrong, or the bridge does not answer\n  64 configuration"
 )]
 pub(super) struct Args {
@@ -20,19 +23,16 @@ pub(super) struct Args {
     level: Option<String>,
     #[command(flatten)]
     bridge: Bridge,
-    /// How to print the level
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
     match arguments.bridge.place(file) {
         Ok(place) => until_signal(Exit::Failed, async || {
             let told = ask(&place, arguments.level.as_deref()).await?;
-            Ok(print(&match arguments.output {
-                Form::Json => pretty(&told),
-                Form::Text => format!("{}\n", told["level"].as_str().unwrap_or_default()),
-            }))
+            let level = || format!("{}\n", told["level"].as_str().unwrap_or_default());
+            Ok(arguments.output.print(level, || told.clone()))
         }),
         Err(problems) => {
             eprintln!("{problems}");

@@ -4,12 +4,16 @@
 mod answer;
 mod bridge;
 mod check;
+mod cluster;
 mod config;
 mod contracts;
 mod dead_letters;
 mod demo;
 mod log_level;
+mod manual;
+mod named;
 mod positions;
+mod progress;
 mod publish;
 mod run;
 pub mod simulate;
@@ -57,6 +61,7 @@ enum Command {
     /// Show how much a running bridge logs, or change it until it ends
     LogLevel(log_level::Args),
     /// Show where routes stand, and let them go on from elsewhere
+    #[command(after_help = "Example:\n  sfbridge positions list --config config/sfbridge.yaml")]
     Positions(positions::Args),
     /// Show the events of a Salesforce topic as JSON lines; needs no Kafka
     Tail(tail::Args),
@@ -78,6 +83,15 @@ enum Command {
         after_help = "Example:\n  sfbridge dead-letters list --route customers --config config/sfbridge.yaml"
     )]
     DeadLetters(dead_letters::Args),
+    /// Print what a shell needs to complete commands and options
+    Completions(manual::completions::Args),
+    /// Print the man page, or write one for each command
+    Man(manual::man::Args),
+}
+
+/// The page of the documentation about the commands, `docs/commands.md`, made of their definitions.
+pub fn reference() -> String {
+    manual::reference::page()
 }
 
 /// The command line as it is defined: every command, option and value.
@@ -113,6 +127,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Config(arguments) => config::run(&arguments, &cli.config),
         Command::Contracts(arguments) => contracts::run(&arguments, &cli.config),
         Command::DeadLetters(arguments) => dead_letters::run(&arguments, &cli.config),
+        Command::Completions(arguments) => manual::completions::run(&arguments),
+        Command::Man(arguments) => manual::man::run(&arguments),
     }
 }
 

@@ -2,7 +2,7 @@
 //! the same name. Events go out in the order of their lines; a line that is no event is told and left out.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, Write as _};
+use std::io::BufRead as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::mpsc;
 
-use super::answer::{Form, Refused, configured};
+use super::answer::{Output, Refused, configured, shape};
 use crate::app::Exit;
 use crate::config::Config;
+use crate::config::suggest::pick;
 use crate::error::Failure;
 use crate::routes::mapping::{Decoded, EventTarget, Key, Program, Refusal};
 use crate::runtime::clock;
@@ -26,8 +27,14 @@ use crate::telemetry::metrics::Metrics;
 /// Whom an event is from where the login tells no user: Salesforce does not check it.
 const NOBODY: &str = "005000000000000AAA";
 
+const JSON: &str = r#"As JSON, a line for each event that is published:
+  {"line": 1, "replay_id": "0000000000000010db4d0000"}
+
+`line` is that of stdin; an event of the command line is line 1."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge publish Order_Shipped__e '{\"Order_Number__c\": \"O-1\"}'\n  sfbridge publish Order_Shipped__e - < events.jsonl\n\nPrints the replay id of each event, in their order.\n\nExit codes:\n  0 every event is published\n  1 some are not; stderr says which lines\n  64 configuration"
 )]
 pub(super) struct Args {
@@ -35,9 +42,8 @@ pub(super) struct Args {
     event: String,
     /// The event's fields as a JSON object; - or nothing: a line each from stdin
     json: Option<String>,
-    /// How to print the replay ids: a line each, as text or as JSON
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
@@ -56,7 +62,7 @@ async fn publish(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
         target: Target::load(&salesforce, &topic).await?,
         salesforce,
         topic,
-        form: arguments.output,
+        output: arguments.output,
         are_all_published: true,
     };
     match arguments.json.as_deref() {
@@ -124,7 +130,13 @@ impl Target {
         };
         // A route passes over what the event does not have; a person has mistyped it.
         if let Some(name) = fields.keys().find(|name| !known(name)) {
-            return Err(refused(format!("{} has no field {name}", self.schema.name())));
+            let names = self.schema.fields().iter().map(|field| field.name().to_string());
+            let hint = pick(name, names).map(|near| format!("; did you mean {near}?"));
+            let hint = hint.unwrap_or_default();
+            return Err(refused(format!(
+                "{} has no field {name}{hint}",
+                self.schema.name()
+            )));
         }
         let record = Decoded {
             topic: String::new(),
@@ -170,7 +182,7 @@ struct Publisher {
     salesforce: Salesforce,
     topic: String,
     target: Target,
-    form: Form,
+    output: Output,
     are_all_published: bool,
 }
 
@@ -263,12 +275,9 @@ impl Publisher {
 
     fn print(&self, number: usize, replay_id: &Bytes) {
         let id = hex::encode(replay_id);
-        let line = match self.form {
-            Form::Text => id,
-            Form::Json => json!({ "line": number, "replay_id": id }).to_string(),
-        };
-        // Whoever reads may have closed the pipe; the rest is published all the same.
-        let _ = writeln!(std::io::stdout().lock(), "{line}");
+        // Where nobody reads any more the rest is published all the same.
+        self.output
+            .print_line(|| id.clone(), || json!({ "line": number, "replay_id": id }));
     }
 
     fn not_published(&mut self, number: usize, why: &str) {

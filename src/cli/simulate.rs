@@ -4,14 +4,14 @@
 //! code 0 after Ctrl-C or SIGTERM, 64 when the org could not start: an argument names what cannot be had.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use serde_json::json;
 
+use super::answer::{Output, print, shape};
 use crate::app::Exit;
 use crate::error::chain;
 use crate::runtime::shutdown::Signals;
@@ -22,6 +22,9 @@ const EXAMPLE: &str = "Examples:
   sfbridge simulate --rate 0 --prepared 300000 --delay-ms 50
   curl -X POST http://127.0.0.1:7012/control/end-streams -H 'content-type: application/json' -d '{\"with\":\"reset\"}'";
 
+const JSON: &str = r#"As JSON, one line when it runs, and nothing more:
+  {"pubsub_url": "…", "login_url": "…", "control_url": "…", "organization_id": "…"}"#;
+
 /// Runs a simulated Salesforce org: Pub/Sub API, OAuth and REST on loopback, lively data, and faults on demand.
 ///
 /// ```
@@ -30,7 +33,7 @@ const EXAMPLE: &str = "Examples:
 /// assert_eq!((args.rate, args.pubsub.port()), (5.0, 0));
 /// ```
 #[derive(Debug, Parser)]
-#[command(after_help = EXAMPLE, after_long_help = format!("{EXAMPLE}\n\nControl API on the HTTP port:\n{CONTROL_HELP}"))]
+#[command(mut_arg("output", shape(JSON)), after_help = EXAMPLE, after_long_help = long_help())]
 pub struct Args {
     /// Where the Pub/Sub API listens; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7011")]
@@ -65,14 +68,14 @@ pub struct Args {
     /// PEM public key that JWT assertions are checked with; without one their signature is not
     #[arg(long)]
     pub jwt_public_key: Option<PathBuf>,
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[command(flatten)]
     pub output: Output,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    Text,
-    Json,
+/// With the control API, whose lines stay lines wherever the help is shown.
+fn long_help() -> String {
+    let control: String = CONTROL_HELP.lines().map(|line| format!("\n  {line}")).collect();
+    format!("{EXAMPLE}\n\nControl API on the HTTP port:{control}")
 }
 
 /// More than a thousand a second is what `--prepared` is for.
@@ -110,21 +113,12 @@ async fn execute(args: Args, signals: &mut Signals) -> Exit {
         Ok(org) => org,
         Err(error) => return fail(&chain(&error)),
     };
-    say(&match output {
-        Output::Json => format!("{}\n", json_line(&org)),
-        Output::Text => introduction(&org, &credentials),
-    });
+    output.print_line(|| introduction(&org, &credentials), || json_line(&org));
     signals.next().await;
-    if output == Output::Text {
-        say(&format!("{}\n", summary(&org)));
+    if !output.is_json() {
+        print(&format!("{}\n", summary(&org)));
     }
     Exit::Clean
-}
-
-/// Whoever reads may have seen enough and closed the pipe: the org runs on.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn fail(message: &str) -> Exit {
@@ -191,7 +185,7 @@ fn introduction(org: &Simulator, settings: &SimulatorSettings) -> String {
          kafka:\n  bootstrap_servers: 127.0.0.1:9092\n\
          routes:\n  - name: account-changes\n    from:\n      salesforce: /data/AccountChangeEvent\n\
          \x20     start: earliest\n    to:\n      kafka: salesforce.cdc.{{entity}}\n      format: json\n\n\
-         Ctrl-C ends it.\n",
+         Ctrl-C ends it.",
         org.login_url(),
         org.pubsub_url(),
         settings.client_id,

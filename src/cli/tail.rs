@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::answer::{Refused, until_signal};
+use super::answer::{Output, Refused, shape, until_signal};
 use crate::app::Exit;
 use crate::config::{self, Config};
+use crate::contracts::written::topic_of;
 use crate::error::chain;
 use crate::routes::filter::{Filter, Verdict};
 use crate::routes::output::is_channel;
@@ -24,12 +25,20 @@ use crate::telemetry::metrics::Metrics;
 const CAPACITY_EVENTS: u32 = 200;
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
 
+const JSON: &str = r#"As JSON, a line each, which is the default here:
+  {"_meta": {"replay_id": "…", "schema_id": "…", "event_id": "…",
+             "event": "AccountChangeEvent", "time": "…"},
+   "ChangeEventHeader": {…}, "Name": "…", …}
+
+Text is the same on several lines, to be read."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  sfbridge tail /data/AccountChangeEvent --replay earliest --limit 10\n  sfbridge tail /event/Order_Shipped__e --filter 'event.Weight__c > 100.0' | jq .Order_Number__c\n\nA line has the event as `format: json` writes it, and `_meta` before its fields: replay id, schema id, time.\nEnds with --limit, or when it is interrupted."
+    mut_arg("output", |arg| shape(JSON)(arg).default_value("json")),
+    after_help = "Examples:\n  sfbridge tail /data/AccountChangeEvent --replay earliest --limit 10\n  sfbridge tail /event/Order_Shipped__e --filter 'event.Weight__c > 100.0' | jq .Order_Number__c\n  sfbridge tail Account --output text\n\nA line has the event as `format: json` writes it, and `_meta` before its fields: replay id, schema id, time.\nEnds with --limit, or when it is interrupted."
 )]
 pub(super) struct Args {
-    /// The Salesforce topic: /data/… or /event/…
+    /// The Salesforce topic: /data/… or /event/…; an object's or event's name does for its own
     #[arg(value_name = "SALESFORCE TOPIC")]
     topic: String,
     /// Where to begin: latest, earliest, or after a replay id (hex)
@@ -41,6 +50,8 @@ pub(super) struct Args {
     /// End after so many lines
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
@@ -68,13 +79,22 @@ fn start(text: &str) -> Result<Start, Refused> {
     }
 }
 
+/// `Account` and `Order_Shipped__e` mean their own topics; what begins with a slash is one.
+fn topic(named: &str) -> String {
+    match named {
+        topic if topic.starts_with('/') => topic.to_owned(),
+        "ChangeEvents" => "/data/ChangeEvents".to_owned(),
+        entity => topic_of(entity),
+    }
+}
+
 async fn tail(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
     let start = start(&arguments.replay)?;
     let filter = arguments.filter.as_deref().map(Filter::compile).transpose();
     let filter = filter.map_err(|error| Refused::Asked(format!("--filter: {}", chain(&error))))?;
     let metrics = Metrics::new();
     let salesforce = Salesforce::new(&config.salesforce, "sfbridge", metrics.clone())?;
-    let topic = &arguments.topic;
+    let topic = &topic(&arguments.topic);
     salesforce.pubsub.get_readable_topic(topic).await?;
     let options = SubscribeOptions {
         topic: topic.clone(),
@@ -90,6 +110,7 @@ async fn tail(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
         is_channel: is_channel(topic),
         checked: HashSet::new(),
         left: arguments.limit,
+        output: arguments.output,
     };
     while lines.left != Some(0) {
         let item = tokio::select! {
@@ -131,6 +152,7 @@ struct Lines {
     /// Schemas that the filter fits.
     checked: HashSet<String>,
     left: Option<u64>,
+    output: Output,
 }
 
 impl Lines {
@@ -150,6 +172,11 @@ impl Lines {
             if self.left == Some(0) {
                 break;
             }
+            let value = if self.output.is_json() {
+                value
+            } else {
+                spread(value)
+            };
             // Whoever reads may have seen enough and closed the pipe.
             if out.write_all(&value).and_then(|()| out.flush()).is_err() {
                 return Ok(false);
@@ -205,6 +232,14 @@ impl Lines {
     }
 }
 
+/// A line for people to read.
+fn spread(line: Vec<u8>) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Value>(&line) {
+        Ok(json) => format!("{json:#}\n").into_bytes(),
+        Err(_) => line,
+    }
+}
+
 /// The event's object with `_meta` before its fields.
 fn line(meta: &serde_json::Value, event: &[u8]) -> Vec<u8> {
     let fields = event.strip_prefix(b"{").unwrap_or(event);
@@ -229,6 +264,18 @@ mod tests {
             b"{\"_meta\":{\"replay_id\":\"00\"},\"A\":1}\n"
         );
         assert_eq!(line(&meta, b"{}"), b"{\"_meta\":{\"replay_id\":\"00\"}}\n");
+    }
+
+    #[test]
+    fn a_name_means_its_own_topic() {
+        for (named, meant) in [
+            ("/event/All__chn", "/event/All__chn"),
+            ("ChangeEvents", "/data/ChangeEvents"),
+            ("Account", "/data/AccountChangeEvent"),
+            ("Order_Shipped__e", "/event/Order_Shipped__e"),
+        ] {
+            assert_eq!(topic(named), meant);
+        }
     }
 
     #[test]

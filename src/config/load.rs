@@ -24,6 +24,11 @@ impl Loaded {
         show::show(&self.tree)
     }
 
+    /// The same as JSON, secrets masked. Durations and shares are texts, as in the file.
+    pub fn show_json(&self) -> serde_json::Value {
+        show::json(&self.tree)
+    }
+
     /// What this configuration asks for and a later release brings. A start with any of it is refused.
     pub fn unsupported(&self) -> Problems {
         Problems::new(&*self.file, release::unsupported(&self.tree))

@@ -3,10 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::properties;
-use super::tree::{Entry, Section, Value};
+use serde_json::{Map, Value as Json};
 
-const MASK: &str = "\"***\"";
+use super::properties;
+use super::tree::{Entry, Property, Section, Value};
+
+const MASK: &str = "***";
 
 pub(super) fn show(file: &Section) -> String {
     let mut out = String::new();
@@ -42,13 +44,7 @@ fn behind_key(entry: &Entry, depth: usize, out: &mut String) {
         Value::Properties(pairs) => {
             out.push('\n');
             for pair in pairs {
-                let harmless = properties::is_harmless(&pair.name);
-                let value = if harmless {
-                    text(pair.value.expose())
-                } else {
-                    MASK.to_owned()
-                };
-                line(depth + 1, &text(&pair.name), &value, out);
+                line(depth + 1, &text(&pair.name), &text(masked(pair)), out);
             }
         }
         Value::Expressions(pairs) => {
@@ -62,6 +58,42 @@ fn behind_key(entry: &Entry, depth: usize, out: &mut String) {
             out.push_str(&single(value));
             out.push('\n');
         }
+    }
+}
+
+/// A property's value, where it is known to be no secret.
+fn masked(pair: &Property) -> &str {
+    if properties::is_harmless(&pair.name) {
+        pair.value.expose()
+    } else {
+        MASK
+    }
+}
+
+pub(super) fn json(file: &Section) -> Json {
+    let entries = file.entries.iter();
+    Json::Object(
+        entries
+            .map(|entry| (entry.key.name.to_owned(), json_value(&entry.value)))
+            .collect(),
+    )
+}
+
+fn json_value(value: &Value) -> Json {
+    let pairs = |pairs: &[Property], value: fn(&Property) -> &str| {
+        let pairs = pairs.iter().map(|pair| (pair.name.clone(), value(pair).into()));
+        Json::Object(pairs.collect::<Map<_, _>>())
+    };
+    match value {
+        Value::Section(section) => json(section),
+        Value::List(items) => items.iter().map(|item| json_value(&item.value)).collect(),
+        Value::Properties(properties) => pairs(properties, masked),
+        Value::Expressions(expressions) => pairs(expressions, |pair| pair.value.expose()),
+        Value::Text(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Bool(value) => (*value).into(),
+        Value::Secret(_) => MASK.into(),
+        Value::Choice(_) | Value::Percent(_) | Value::Duration(_) | Value::Invalid => single(value).into(),
     }
 }
 
@@ -102,7 +134,7 @@ fn single(value: &Value) -> String {
         Value::Percent(value) => format!("{value}%"),
         Value::Duration(value) => duration(*value),
         Value::Bool(value) => value.to_string(),
-        Value::Secret(_) => MASK.to_owned(),
+        Value::Secret(_) => text(MASK),
         Value::Section(_)
         | Value::List(_)
         | Value::Properties(_)

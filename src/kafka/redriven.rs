@@ -88,6 +88,6 @@ impl RedrivenTopic {
     }
 }
 
-fn redriven_topic(connection: &Connection) -> String {
+pub(super) fn redriven_topic(connection: &Connection) -> String {
     format!("_sfbridge.{}.redriven", connection.bridge())
 }

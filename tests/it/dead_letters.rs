@@ -192,6 +192,10 @@ async fn a_refused_record_is_listed_explained_and_redriven_once_after_the_fix() 
     assert!(err.contains("1 dead letters"), "{err}");
     let shown = desk.good(&["redrive", "--route", "customers", "--dry-run"]).await;
     assert!(shown.starts_with(&format!("✓ {address}: a record: ")), "{shown}");
+    let rehearsed = ["redrive", "--route", "customers", "--dry-run", "--output", "json"];
+    let rehearsed: Json = serde_json::from_str(&desk.good(&rehearsed).await).unwrap();
+    assert_eq!(rehearsed[0]["address"], *address);
+    assert_eq!(rehearsed[0]["verdict"], "goes");
     assert_eq!(accounts(&org).len(), 2);
 
     // Still refused: a new letter that counts, and the old one is through.
@@ -211,9 +215,22 @@ async fn a_refused_record_is_listed_explained_and_redriven_once_after_the_fix() 
 
     org.clear_faults();
     let out = desk
-        .good(&["redrive", "--route", "customers", "--yes", "--rate", "100"])
+        .good(&[
+            "redrive",
+            "--route",
+            "customers",
+            "--yes",
+            "--rate",
+            "100",
+            "--output",
+            "json",
+        ])
         .await;
-    assert!(out.starts_with("sent: 1,"), "{out}");
+    let out: Json = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        out,
+        json!({"route": "customers", "sent": 1, "filtered": 0, "dead_letters": 0, "left": 0, "ended": "done"})
+    );
     let all = |id: &str| (id.to_owned(), format!("N {id}"));
     assert_eq!(accounts(&org), [all("c0"), all("c1"), all("c2")]);
     let sent = org.sent("/data/AccountChangeEvent", 0).unwrap().0;

@@ -1,11 +1,13 @@
 //! The Kafka side of a check: brokers, topics there or to be made, how long they keep, and the groups.
 
-use super::REACH_KAFKA;
 use super::lines::Lines;
+use crate::cli::cluster::REACH_KAFKA;
 use crate::cli::contracts::org::{Org, Refusal};
-use crate::config::{Config, KafkaOutput, KafkaTopics, RouteConfig, ToKafkaConfig, ToSalesforceConfig};
-use crate::error::Failure;
-use crate::kafka::{Connection, TopicFinding, TopicUse, Topics};
+use crate::config::{
+    Config, Delivery, Flow, KafkaOutput, KafkaTopics, RouteConfig, ToKafkaConfig, ToSalesforceConfig,
+};
+use crate::error::{Failure, chain};
+use crate::kafka::{Connection, RouteProducer, Timing, TopicFinding, TopicUse, Topics};
 use crate::routes::gap;
 use crate::routes::output::{Names, is_channel, topic_name};
 use crate::routes::to_salesforce::written_topics;
@@ -48,7 +50,7 @@ impl<'a> Kafka<'a> {
         })
     }
 
-    /// The bridge's own topics and its group.
+    /// The bridge's own topics, its group, and its transactional ids.
     pub(super) async fn internal(&self, lines: &mut Lines) {
         for (topic, purpose) in self.topics.internal() {
             self.topic("kafka", &topic, purpose, lines).await;
@@ -56,6 +58,34 @@ impl<'a> Kafka<'a> {
         let gaps = gap::topic(&self.config.bridge.name);
         self.topic("kafka", &gaps, TopicUse::Gaps, lines).await;
         self.group("kafka", None, lines).await;
+        self.transactional_ids(lines).await;
+    }
+
+    /// Asked with an id that is nobody's: to initialise a route's own would fence the bridge that runs it. The
+    /// brokers note the id and forget it within days. No route's name has an `@`.
+    async fn transactional_ids(&self, lines: &mut Lines) {
+        let prefix = format!("sfbridge.{}.", self.config.bridge.name);
+        let what = format!("transactional ids {prefix}*");
+        if self.told_unreached("kafka", &format!("whether {what} may be used"), lines) {
+            return;
+        }
+        let id = format!("{prefix}@check");
+        let asked = RouteProducer::transactional(&self.connection, &id, Timing::DEFAULT).await;
+        let Err(failure) = asked else {
+            return lines.holds("kafka", format!("{what} may be used (asked with {id})"));
+        };
+        let message = format!("{what} may not be used: {}", chain(&failure));
+        let remedy = failure.remedy.as_deref().unwrap_or(REACH_KAFKA);
+        let remedy = remedy.replace(
+            &format!("transactional id {id}"),
+            &format!("the transactional ids that begin with {prefix}"),
+        );
+        let is_transactional = |route: &RouteConfig| matches!(&route.flow, Flow::ToKafka(flow) if flow.delivery == Delivery::ExactlyOnce);
+        if self.config.routes.iter().any(is_transactional) {
+            lines.broken("kafka", message, remedy);
+        } else {
+            lines.warning("kafka", format!("{message}; only a redrive needs them"), remedy);
+        }
     }
 
     /// The topics that a route writes, as far as their names are known before the first event.
@@ -167,6 +197,10 @@ impl<'a> Kafka<'a> {
             return;
         }
         match self.topics.inspect(topic, purpose).await {
+            Ok(TopicFinding::Creatable) if purpose == TopicUse::Redriven => lines.holds(
+                about,
+                format!("topic {topic} is missing and will be created by the first redrive"),
+            ),
             Ok(TopicFinding::Creatable) => {
                 lines.holds(about, format!("topic {topic} is missing and will be created"));
             }
@@ -185,6 +219,11 @@ impl<'a> Kafka<'a> {
             Ok(TopicFinding::There { partitions, .. }) => {
                 lines.holds(about, format!("topic {topic} is there, {partitions} partitions"));
             }
+            Err(failure) if purpose == TopicUse::Redriven => lines.warning(
+                about,
+                format!("{}; only a redrive needs it", chain(&failure)),
+                failure.remedy.as_deref().unwrap_or(REACH_KAFKA),
+            ),
             Err(failure) => lines.failed(about, &failure, REACH_KAFKA),
         }
     }

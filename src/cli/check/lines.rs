@@ -90,6 +90,7 @@ impl Lines {
 
 impl fmt::Display for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told: Option<&str> = None;
         for line in &self.0 {
             let mark = match line.verdict {
                 Verdict::Holds => '✓',
@@ -98,9 +99,12 @@ impl fmt::Display for Lines {
             };
             // One line each, whatever a remote side wrote into its reason.
             writeln!(f, "{mark} {}: {}", line.about, line.message.replace('\n', " "))?;
-            if let Some(remedy) = &line.remedy {
+            // What is down is down for many lines: the remedy stands under the first of them.
+            if line.remedy.is_some() && line.remedy.as_deref() != told {
+                let remedy = line.remedy.as_deref().unwrap_or_default();
                 writeln!(f, "    {}", remedy.replace('\n', " "))?;
             }
+            told = line.remedy.as_deref();
         }
         let [holds, warnings, broken] =
             [Verdict::Holds, Verdict::Warning, Verdict::Broken].map(|verdict| self.count(verdict));
@@ -124,6 +128,19 @@ mod tests {
         );
         assert!(lines.is_broken());
         assert_eq!(lines.json()["lines"][1]["verdict"], "broken");
+    }
+
+    #[test]
+    fn a_remedy_of_several_lines_stands_under_the_first() {
+        let mut lines = Lines::default();
+        lines.broken("kafka", "a", "start it");
+        lines.broken("kafka", "b", "start it");
+        lines.holds("route c", "d");
+        lines.broken("route c", "e", "start it");
+        assert_eq!(
+            lines.to_string(),
+            "✗ kafka: a\n    start it\n✗ kafka: b\n✓ route c: d\n✗ route c: e\n    start it\nholds: 1, warnings: 0, broken: 3\n"
+        );
     }
 
     #[test]

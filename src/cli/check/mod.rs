@@ -1,44 +1,46 @@
 //! `sfbridge check`: whether the bridge could run as it is configured, asked of everything that it needs. Nothing is
-//! written anywhere. What is not reached is found out once, within half a minute, and said at every line that it
-//! concerns.
+//! written anywhere; the brokers note one transactional id that is nobody's. What is not reached is found out once,
+//! within half a minute, and said at every line that it concerns.
 
 mod kafka;
 mod lines;
 mod targets;
 
 use std::path::Path;
-use std::time::Duration;
 
 use self::kafka::Kafka;
 use self::lines::Lines;
-use super::answer::{Form, Refused, pretty, print, until_signal};
+use super::answer::{Output, Refused, shape, until_signal};
+use super::cluster::KAFKA_TIMEOUT;
 use super::contracts::check as contracts;
 use super::contracts::org::{Org, Refusal};
 use super::contracts::registry::Versions;
+use super::progress::Bar;
 use crate::app::Exit;
-use crate::config::{self, Config, Flow};
+use crate::config::{self, Config, Flow, RouteConfig};
 use crate::error::Failure;
 use crate::kafka::Connection;
 use crate::routes::loop_guard::client_name;
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
 
-/// A broker that is there answers within it.
-const KAFKA_TIMEOUT: Duration = Duration::from_secs(10);
-
 const REACH_ORG: &str =
     "check that salesforce.login_url can be reached from here, then run the command again";
-const REACH_KAFKA: &str =
-    "check that kafka.bootstrap_servers can be reached from here, then run the command again";
+
+const JSON: &str = r#"As JSON:
+  {"lines": [{"verdict": "broken", "about": "kafka", "message": "…", "remedy": "…"}, …],
+   "holds": 11, "warnings": 0, "broken": 1}
+
+`verdict` is holds, warning or broken. `about` is configuration, salesforce, kafka, schema registry, `route <name>` or `route <name> → <topic>`. What holds has no `remedy`."#;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  sfbridge check --config config/sfbridge.yaml\n  sfbridge check --output json | jq '.lines[] | select(.verdict == \"broken\")'\n\nExit codes:\n  0 the bridge can run, with warnings perhaps\n  1 something is broken, or could not be checked\n  64 configuration"
+    mut_arg("output", shape(JSON)),
+    after_help = "Examples:\n  sfbridge check --config config/sfbridge.yaml\n  sfbridge check --output json | jq '.lines[] | select(.verdict == \"broken\")'\n\nNothing is written. The right to use transactional ids is asked with sfbridge.<bridge>.@check, which is no route's: no running bridge is fenced. The right to write to a topic that is there cannot be asked.\n\nExit codes:\n  0 the bridge can run, with warnings perhaps\n  1 something is broken, or could not be checked\n  64 configuration"
 )]
 pub(super) struct Args {
-    /// How to print what was found
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
@@ -50,7 +52,7 @@ pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
             for problem in problems.to_string().lines() {
                 lines.broken("configuration", problem, remedy);
             }
-            show(arguments.output, &lines);
+            arguments.output.print(|| lines.to_string(), || lines.json());
             return Exit::Configuration;
         }
     };
@@ -60,20 +62,13 @@ pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
     }
     until_signal(Exit::Failed, async || {
         check(&loaded.config, &mut lines).await?;
-        show(arguments.output, &lines);
+        arguments.output.print(|| lines.to_string(), || lines.json());
         Ok(if lines.is_broken() {
             Exit::Failed
         } else {
             Exit::Clean
         })
     })
-}
-
-fn show(form: Form, lines: &Lines) {
-    print(&match form {
-        Form::Text => lines.to_string(),
-        Form::Json => pretty(&lines.json()),
-    });
 }
 
 async fn check(config: &Config, lines: &mut Lines) -> Result<(), Refused> {
@@ -110,8 +105,11 @@ async fn check(config: &Config, lines: &mut Lines) -> Result<(), Refused> {
     kafka.internal(lines).await;
 
     let org = Org::of(salesforce.clone(), refusal.clone());
-    let contracts = contracts::report(config, &[], &org, &versions).await?;
+    let is_to_kafka = |route: &&RouteConfig| matches!(route.flow, Flow::ToKafka(_));
+    let mut bar = Bar::of_routes(config.routes.len() + config.routes.iter().filter(is_to_kafka).count());
+    let contracts = contracts::report(config, &[], &org, &versions, &mut bar).await?;
     for route in &config.routes {
+        bar.step();
         match &route.flow {
             Flow::ToKafka(flow) => {
                 lines.take(&route.name, &contracts);

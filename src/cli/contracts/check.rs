@@ -2,12 +2,13 @@
 //! from being checked.
 
 use super::org::{Found, Org, Refusal, topics};
-use super::outputs::{Route, chosen, pinned, written};
+use super::outputs::{Route, pinned, routes, written};
 use super::registry::Versions;
-use super::{Entities, Form, Refused, pretty, print};
+use super::{Entities, Output, Refused, shape};
 use crate::app::Exit;
+use crate::cli::progress::Bar;
 use crate::config::{Config, KafkaOutput, OnBreak};
-use crate::contracts::check::{Output, check};
+use crate::contracts::check::{self as fit, check};
 use crate::contracts::check_registry;
 use crate::contracts::pinned::Pinned;
 use crate::contracts::report::{Report, Section};
@@ -16,26 +17,32 @@ use crate::error::chain;
 use crate::routes::filter::Filter;
 use crate::routes::output::is_channel;
 
+const JSON: &str = r#"As JSON:
+  {"findings": [{"route": "account-changes", "topic": "crm.accounts.v1",
+                 "verdict": "broken", "message": "…", "remedy": "…"}, …],
+   "holds": 4, "warnings": 0, "broken": 1}
+
+`verdict` is holds, warning or broken. `topic` is null where it is about a whole route, `remedy` where it holds."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge contracts check --config config/sfbridge.yaml\n  sfbridge contracts check --output json | jq '.findings[] | select(.verdict == \"broken\")'\n\nExit codes:\n  0 every contract holds\n  1 something is broken, or could not be checked\n  64 configuration"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     entities: Entities,
-    /// How to print the findings
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) async fn run(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
     let org = Org::new(&config.salesforce)?;
     let versions = Versions::new(config)?;
-    let report = report(config, &arguments.entities.names, &org, &versions).await?;
-    print(&match arguments.output {
-        Form::Text => report.to_string(),
-        Form::Json => pretty(&report.json()),
-    });
+    let mut bar = Bar::of_routes(routes(config).count());
+    let report = report(config, &arguments.entities.names, &org, &versions, &mut bar).await?;
+    drop(bar);
+    arguments.output.print(|| report.to_string(), || report.json());
     Ok(if report.is_broken() {
         Exit::Failed
     } else {
@@ -49,6 +56,7 @@ pub(in crate::cli) async fn report(
     entities: &[String],
     org: &Org,
     versions: &Versions,
+    bar: &mut Bar,
 ) -> Result<Report, Refused> {
     let mut report = Report::default();
     let checker = Checker {
@@ -57,7 +65,8 @@ pub(in crate::cli) async fn report(
         org,
         versions,
     };
-    for route in chosen(config, None)? {
+    for route in routes(config) {
+        bar.step();
         for output in &route.flow.to {
             checker.output(route, output, &mut report).await;
         }
@@ -94,7 +103,7 @@ impl Checker<'_> {
             if let Some(filter) = &filter {
                 filter_fits(filter, &found, &mut section);
             }
-            let checked = Output {
+            let checked = fit::Output {
                 config: output,
                 pinned: pinned.as_ref(),
                 is_channel: is_channel(source),

@@ -2,16 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::org::{Org, topics};
 use super::outputs::{Route, chosen};
-use super::{Entities, Refused, print};
+use super::{Entities, Output, Refused, shape};
 use crate::app::Exit;
+use crate::config::suggest::pick;
 use crate::config::{Config, Format};
 use crate::contracts::first::{FirstError, first_contract};
 use crate::error::{ErrorKind, Failure, chain};
 
+const JSON: &str = r#"As JSON:
+  {"file": "config/contracts/account.v1.avsc", "route": "account-changes",
+   "event": "AccountChangeEvent"}"#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Example:\n  sfbridge contracts init account-changes --fields Name,Phone,BillingAddress --out config/contracts/account.v1.avsc"
 )]
 pub(super) struct Args {
@@ -28,6 +36,8 @@ pub(super) struct Args {
     force: bool,
     #[command(flatten)]
     entities: Entities,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) async fn run(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
@@ -48,7 +58,18 @@ pub(super) async fn run(arguments: &Args, config: &Config) -> Result<Exit, Refus
         .map_err(Failure::from)?
         .event;
     let contract = first_contract(&event, &arguments.fields).map_err(|error| match error {
-        FirstError::Unknown { .. } => Refused::Asked(error.to_string()),
+        FirstError::Unknown { ref names, .. } => {
+            let fields = event
+                .schema
+                .record()
+                .into_iter()
+                .flat_map(|record| &record.fields);
+            let nearest = names
+                .first()
+                .and_then(|name| pick(name, fields.map(|field| field.name.to_string())));
+            let hint = nearest.map(|name| format!("; did you mean {name}?"));
+            Refused::Asked(format!("{error}{}", hint.unwrap_or_default()))
+        }
         FirstError::Derive(_) => {
             let failure = Failure::new(
                 ErrorKind::Contract,
@@ -60,7 +81,9 @@ pub(super) async fn run(arguments: &Args, config: &Config) -> Result<Exit, Refus
     let default = || format!("config/contracts/{}.v1.avsc", event.entity().to_ascii_lowercase()).into();
     let file = arguments.out.clone().unwrap_or_else(default);
     create(&file, &contract, arguments.force)?;
-    Ok(print(&lines(*route, &file)))
+    let json =
+        || json!({ "file": file.display().to_string(), "route": route.config.name, "event": event.name });
+    Ok(arguments.output.print(|| lines(*route, &file), json))
 }
 
 fn create(file: &Path, contract: &str, force: bool) -> Result<(), Refused> {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::answer::{Form, Refused, configured, pretty, print};
+use super::answer::{Output, Refused, configured, pretty, print, shape};
 use crate::app::Exit;
 use crate::config::Config;
 

@@ -4,6 +4,8 @@
 use super::org::{Org, topics};
 use super::registry::Versions;
 use super::{Entities, Refused};
+use crate::cli::named::unknown;
+use crate::cli::progress::Bar;
 use crate::config::{Config, Flow, Format, KafkaOutput, RouteConfig, SubjectNaming, ToKafkaConfig};
 use crate::contracts::pinned::Pinned;
 use crate::contracts::registry::subject;
@@ -33,10 +35,11 @@ pub(super) fn chosen<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<R
     if let Some(route) = all.iter().find(|route| route.config.name == name) {
         return Ok(vec![*route]);
     }
-    let names: Vec<&str> = all.iter().map(|route| route.config.name.as_str()).collect();
-    Err(Refused::Asked(format!(
-        "no route from Salesforce to Kafka is called {name}; there are {}",
-        names.join(", ")
+    let names = all.iter().map(|route| route.config.name.as_str());
+    Err(Refused::Asked(unknown(
+        "route from Salesforce to Kafka",
+        name,
+        names,
     )))
 }
 
@@ -107,7 +110,9 @@ pub(super) async fn all(
 ) -> Result<Vec<Written>, Refused> {
     let org = Org::new(&config.salesforce)?;
     let mut found = Vec::new();
+    let mut bar = Bar::of_routes(routes.len());
     for route in routes {
+        bar.step();
         for output in &route.flow.to {
             let pinned = pinned(output)?;
             let topics = topics(&route.flow.from.topic, &entities.names, pinned.as_ref());

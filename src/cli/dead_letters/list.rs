@@ -1,18 +1,27 @@
 //! `sfbridge dead-letters list`: every dead letter, as it is read. Nothing is gathered: the list may be long.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::{Value as Json, json};
 
-use super::progress::Bar;
-use super::{Chosen, Desk, Form, Refused};
+use super::{Chosen, Desk, JsonArray, Output, Refused, shape};
 use crate::app::Exit;
+use crate::cli::named;
+use crate::cli::progress::Bar;
 use crate::kafka::{Scan, extents};
 use crate::routes::redrive::{Letter, Mark, Marks};
 use crate::runtime::clock;
 
+const JSON: &str = r#"As JSON:
+  [{"address": "sfbridge.crm.dead-letters[3]@17", "time": "…", "route": "customers",
+    "kind": "poison", "source": "crm.customers[0]@4711", "attempts": 1, "error": "…",
+    "redriven": {"at": "…", "outcome": "sent"}}, …]
+
+`redriven` is null where it was not; `outcome` is sent, filtered or dead_letter."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge dead-letters list --route customers --since 24h\n  sfbridge dead-letters list --pending --output json | jq -r '.[].error' | sort | uniq -c\n\nThe order is that of the topics' partitions. An error may hold field values: Salesforce's own messages do."
 )]
 pub(super) struct Args {
@@ -27,9 +36,8 @@ pub(super) struct Args {
     /// At most so many
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// How to print the list: text, or one JSON array
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) async fn run(arguments: &Args, desk: &Desk<'_>) -> Result<Exit, Refused> {
@@ -45,7 +53,8 @@ pub(super) async fn run(arguments: &Args, desk: &Desk<'_>) -> Result<Exit, Refus
     let mut bar = Bar::new(total, !std::io::stdout().is_terminal());
     let mut scan = Scan::start(&desk.topics, extents).await?;
     let mut list = List {
-        form: arguments.output,
+        output: arguments.output,
+        array: JsonArray::default(),
         listed: 0,
     };
     let mut read = 0;
@@ -65,39 +74,36 @@ pub(super) async fn run(arguments: &Args, desk: &Desk<'_>) -> Result<Exit, Refus
         return Ok(Exit::Clean);
     }
     bar.clear();
-    let _ = list.end();
+    if list.output.is_json() {
+        list.array.end();
+    }
     if list.listed == 0 {
         eprintln!("sfbridge: there are no such dead letters in {}", names.join(", "));
+        // It may have had letters once; or it is mistyped.
+        if let Some(Err(Refused::Asked(why))) = route.map(|route| named::route(desk.config, route)) {
+            eprintln!("sfbridge: {why}");
+        }
     }
     Ok(Exit::Clean)
 }
 
 struct List {
-    form: Form,
+    output: Output,
+    array: JsonArray,
     listed: u64,
 }
 
 impl List {
     fn add(&mut self, letter: &Letter, mark: Option<&Mark>) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
-        match self.form {
-            Form::Text => out.write_all(text(letter, mark).as_bytes())?,
-            Form::Json => {
-                let begin = if self.listed == 0 { "[" } else { "," };
-                write!(out, "{begin}\n  {}", as_json(letter, mark))?;
-            }
+        if self.output.is_json() {
+            self.array.add(&as_json(letter, mark))?;
+        } else {
+            std::io::stdout()
+                .lock()
+                .write_all(text(letter, mark).as_bytes())?;
         }
         self.listed += 1;
         Ok(())
-    }
-
-    fn end(&self) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
-        match (self.form, self.listed) {
-            (Form::Text, _) => Ok(()),
-            (Form::Json, 0) => writeln!(out, "[]"),
-            (Form::Json, _) => writeln!(out, "\n]"),
-        }
     }
 }
 

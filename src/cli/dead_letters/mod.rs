@@ -2,7 +2,6 @@
 //! `list` and `show` only read; they ask Kafka, and `show` asks the org or the registry what a value is.
 
 mod list;
-mod progress;
 mod redrive;
 mod show;
 mod time;
@@ -13,7 +12,9 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use super::answer::{self, Form, Refused};
+use super::answer::{self, JsonArray, Output, Refused, shape};
+use super::cluster::reached;
+use super::named;
 use crate::app::Exit;
 use crate::config::{Config, RouteConfig};
 use crate::kafka::{Connection, Topics};
@@ -78,8 +79,13 @@ pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
 }
 
 async fn work(what: &What, config: &Config, file: &Path, signals: &mut Signals) -> Result<Exit, Refused> {
-    let connection = Connection::new(config.kafka.clone(), &config.bridge.name);
-    let topics = Topics::new(&connection)?;
+    if let What::Redrive(arguments) = what {
+        named::route(config, &arguments.route)?;
+    }
+    let (connection, topics) = tokio::select! {
+        reached = reached(config) => reached?,
+        () = signals.next() => return Ok(Exit::Failed),
+    };
     let desk = Desk {
         config,
         file,
@@ -101,7 +107,7 @@ async fn work(what: &What, config: &Config, file: &Path, signals: &mut Signals) 
 
 impl Desk<'_> {
     fn route(&self, name: &str) -> Option<&RouteConfig> {
-        self.config.routes.iter().find(|route| route.name == name)
+        named::route(self.config, name).ok()
     }
 
     /// The dead-letter topics of the configuration, or of one route of it. A route that it does not have any more

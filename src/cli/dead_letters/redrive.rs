@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::progress::Bar;
-use super::{Chosen, Desk, Refused};
+use serde_json::{Value as Json, json};
+
+use super::{Chosen, Desk, JsonArray, Output, Refused, shape};
 use crate::app::{Exit, Redriver};
+use crate::cli::named;
+use crate::cli::progress::Bar;
 use crate::config::{Delivery, Flow, LogConfig, RouteConfig};
 use crate::kafka::{Extent, Scan, extents};
 use crate::routes::redrive::{
@@ -19,14 +22,26 @@ use crate::telemetry::logging;
 /// Between two looks at what a redrive has done.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+const JSON: &str = r#"As JSON:
+  {"route": "customers", "sent": 12, "filtered": 0, "dead_letters": 0, "left": 0,
+   "ended": "done"}
+
+`ended` is done, declined (the question), stopped (Ctrl-C), failed (stderr says why) or too_many (dead letters again, one after the other).
+
+With --dry-run:
+  [{"address": "sfbridge.crm.dead-letters[3]@17", "verdict": "goes", "message": "…"}, …]
+
+`verdict` is goes, filtered or fails."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge dead-letters redrive --route customers --dry-run\n  sfbridge dead-letters redrive --route customers --since 24h --rate 50\n  sfbridge dead-letters redrive --route customers 'sfbridge.crm.dead-letters[3]@17' --yes\n\nEach dead letter that was not redriven yet goes through the route as it is configured now, in the order of its partition, beside a running bridge. What fails again is a new dead letter with its attempts counted up.\n\nToward Kafka each goes once: its records and the mark are one transaction. Toward Salesforce a crash between the request and the mark sends a letter once more, under the same event id or external id; an `insert` without an external id then makes a second record. A redriven record may be older than what the org or the topic has by now: it overwrites, as every upsert does.\n\nExit codes:\n  0 all of them went, or the route leaves them out\n  1 some are dead letters again, or could not be sent\n  64 configuration\n  75 interrupted; the same command goes on where it stopped"
 )]
 pub(super) struct Args {
     /// The route whose dead letters go again
     #[arg(long, value_name = "ROUTE")]
-    route: String,
+    pub(super) route: String,
     #[command(flatten)]
     chosen: Chosen,
     /// Only these: topic[partition]@offset
@@ -41,6 +56,8 @@ pub(super) struct Args {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// `50`, `0.5` or `50/s`.
@@ -59,17 +76,11 @@ struct Order<'a> {
     selection: Selection,
     extents: Vec<Extent>,
     pace: Pace,
+    output: Output,
 }
 
 pub(super) async fn run(arguments: &Args, desk: &Desk<'_>, signals: &mut Signals) -> Result<Exit, Refused> {
-    let Some(route) = desk.route(&arguments.route) else {
-        let names: Vec<&str> = desk.config.routes.iter().map(|route| &*route.name).collect();
-        return Err(Refused::Asked(format!(
-            "no route is called {}; there are {}",
-            arguments.route,
-            names.join(", ")
-        )));
-    };
+    let route = named::route(desk.config, &arguments.route)?;
     let level = "warn".to_owned();
     let format = desk.config.log.format;
     logging::install(&LogConfig { format, level }).map_err(Refused::Asked)?;
@@ -83,6 +94,7 @@ pub(super) async fn run(arguments: &Args, desk: &Desk<'_>, signals: &mut Signals
         extents: narrowed(there, &selection),
         selection,
         pace: arguments.rate.map_or(Pace::UNLIMITED, Pace::per_second),
+        output: arguments.output,
     };
     if arguments.dry_run {
         return tokio::select! {
@@ -99,10 +111,10 @@ pub(super) async fn run(arguments: &Args, desk: &Desk<'_>, signals: &mut Signals
             "sfbridge: route {} has no such dead letters in {} that were not redriven yet",
             route.name, names[0]
         );
-        return Ok(Exit::Clean);
+        return Ok(order.nothing("done"));
     }
     if !arguments.yes && !agreed(count, &route.name)? {
-        return Ok(Exit::Clean);
+        return Ok(order.nothing("declined"));
     }
     order.redrive(count, signals).await
 }
@@ -143,6 +155,22 @@ fn agreed(count: u64, route: &str) -> Result<bool, Refused> {
 }
 
 impl Order<'_> {
+    fn told(&self, [sent, filtered, dead_letters, left]: &[u64; 4], ended: &str) -> Json {
+        json!({
+            "route": self.route.name,
+            "sent": sent,
+            "filtered": filtered,
+            "dead_letters": dead_letters,
+            "left": left,
+            "ended": ended,
+        })
+    }
+
+    /// Nothing went; stderr says why.
+    fn nothing(&self, ended: &str) -> Exit {
+        self.output.print(String::new, || self.told(&[0; 4], ended))
+    }
+
     async fn letters(&self, pace: Pace, marks: Marks) -> Result<Letters, Refused> {
         let scan = Scan::start(&self.desk.topics, self.extents.clone()).await?;
         let selection = self.selection.clone();
@@ -180,25 +208,36 @@ impl Order<'_> {
         // Nobody stops a rehearsal but by dropping it.
         let (_hold, stop) = stop_pair();
         let (mut go, mut left_out, mut fail) = (0_u64, 0_u64, 0_u64);
+        let mut array = JsonArray::default();
         let show = |letter: &Letter, rehearsed| {
             let address = letter.address();
-            let line = match rehearsed {
+            let (mark, verdict, message) = match rehearsed {
                 Rehearsed::Goes(what) => {
                     go += 1;
-                    format!("✓ {address}: {what}\n")
+                    ('✓', "goes", what)
                 }
                 Rehearsed::Filtered => {
                     left_out += 1;
-                    format!("- {address}: the route leaves it out\n")
+                    ('-', "filtered", "the route leaves it out".to_owned())
                 }
                 Rehearsed::Fails(why) => {
                     fail += 1;
-                    format!("✗ {address}: {}\n", why.replace(['\n', '\r'], " "))
+                    ('✗', "fails", why)
                 }
             };
-            let _ = std::io::stdout().lock().write_all(line.as_bytes());
+            // Where nobody reads any more the exit code still says it.
+            let _ = if self.output.is_json() {
+                let address = address.to_string();
+                array.add(&json!({ "address": address, "verdict": verdict, "message": message }))
+            } else {
+                let message = message.replace(['\n', '\r'], " ");
+                writeln!(std::io::stdout().lock(), "{mark} {address}: {message}")
+            };
         };
         redriver.rehearse(letters, stop, show).await?;
+        if self.output.is_json() {
+            array.end();
+        }
         eprintln!(
             "sfbridge: would go: {go}, left out: {left_out}, would fail again: {fail}; nothing was sent"
         );
@@ -248,12 +287,20 @@ impl Order<'_> {
         bar.clear();
         let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let (again, left) = (of(&tally.dead_letters), of(&tally.left));
-        let line = format!(
-            "sent: {}, left out by the route: {}, dead letters again: {again}, left as they are: {left}\n",
-            of(&tally.sent),
-            of(&tally.filtered)
-        );
-        let _ = std::io::stdout().lock().write_all(line.as_bytes());
+        let (sent, filtered) = (of(&tally.sent), of(&tally.filtered));
+        let ended = match &outcome {
+            Ok(Ended::Done) => "done",
+            Ok(Ended::Stopped) => "stopped",
+            Ok(Ended::TooManyDeadLetters) => "too_many",
+            Err(_) => "failed",
+        };
+        let line = || {
+            format!(
+                "sent: {sent}, left out by the route: {filtered}, dead letters again: {again}, left as they are: {left}\n"
+            )
+        };
+        self.output
+            .print(line, || self.told(&[sent, filtered, again, left], ended));
         Ok(match outcome? {
             Ended::Stopped => Exit::CutOff,
             Ended::TooManyDeadLetters => {

@@ -1,14 +1,13 @@
 //! `sfbridge dead-letters show`: one dead letter, with what to do about it.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::list::{as_json, or_dash, time};
 use super::value::{Shown, value};
-use super::{Desk, Form, Refused};
+use super::{Desk, Output, Refused, shape};
 use crate::app::Exit;
 use crate::kafka::{Extent, Scan, extents};
 use crate::routes::redrive::{Address, Letter, Mark, Marks, remedy};
@@ -16,29 +15,32 @@ use crate::routes::redrive::{Address, Letter, Mark, Marks, remedy};
 /// Of bytes that a person can hardly read, a terminal shows so many characters.
 const HEX_SHOWN_MAX: usize = 2048;
 
+const JSON: &str = r#"As JSON, what `dead-letters list` tells of it, and:
+  {…, "remedy": "…", "redrive": "sfbridge dead-letters redrive …", "key": "001A",
+   "headers": {"sfbridge_route": "customers", …}, "value": {…}}
+
+A value that is no JSON is text, or {"hex": "…", "decoded": {…}}, or {"hex": "…", "not_decoded": "why"}."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge dead-letters show 'sfbridge.crm.dead-letters[3]@17'\n  sfbridge dead-letters show 'sfbridge.crm.dead-letters[3]@17' --output json | jq .value\n\nThe address is what `dead-letters list` shows. The record is printed as it is, with its values."
 )]
 pub(super) struct Args {
     /// Where it lies: topic[partition]@offset
     address: Address,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) async fn run(arguments: &Args, desk: &Desk<'_>) -> Result<Exit, Refused> {
     let letter = read(&arguments.address, desk).await?;
     let mark = Marks::read(&desk.topics).await?.of(&letter.record);
     let shown = value(&letter, desk.config).await;
-    let document = match arguments.output {
-        Form::Text => text(&letter, mark.as_ref(), &shown, desk.file),
-        Form::Json => format!("{:#}\n", json(&letter, mark.as_ref(), &shown, desk.file)),
-    };
-    // Whoever reads may have seen enough and closed the pipe.
-    let _ = std::io::stdout().lock().write_all(document.as_bytes());
-    Ok(Exit::Clean)
+    Ok(arguments.output.print(
+        || text(&letter, mark.as_ref(), &shown, desk.file),
+        || json(&letter, mark.as_ref(), &shown, desk.file),
+    ))
 }
 
 async fn read(address: &Address, desk: &Desk<'_>) -> Result<Letter, Refused> {

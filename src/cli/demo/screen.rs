@@ -71,6 +71,8 @@ pub(super) struct Screen {
     log_lines: Option<LogLines>,
     /// Lines of the last picture.
     painted: u16,
+    /// stdout is kept for a document.
+    is_aside: bool,
 }
 
 impl Screen {
@@ -78,6 +80,16 @@ impl Screen {
         Self {
             log_lines: io::stdout().is_terminal().then(LogLines::default),
             painted: 0,
+            is_aside: false,
+        }
+    }
+
+    /// Lines alone: stdout is kept for a document.
+    pub(super) const fn of_stderr() -> Self {
+        Self {
+            log_lines: None,
+            painted: 0,
+            is_aside: true,
         }
     }
 
@@ -95,7 +107,11 @@ impl Screen {
     /// # Errors
     /// When nobody reads any more.
     pub(super) fn print(&mut self, lines: &[Line]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out: Box<dyn io::Write> = if self.is_aside {
+            Box::new(io::stderr().lock())
+        } else {
+            Box::new(io::stdout().lock())
+        };
         self.wipe(&mut out)?;
         for line in lines {
             write_line(&mut out, line, self.is_terminal(), None)?;

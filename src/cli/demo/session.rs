@@ -17,6 +17,7 @@ use super::reader::Reader;
 use super::screen::Screen;
 use super::view::{self, Addresses, Ending, Phase, RouteRow, Snapshot};
 use crate::app::{App, Exit, Stopped, Timings};
+use crate::cli::answer::{Output, pretty, print};
 use crate::config::{Environment, Flow, load_text};
 use crate::error::{ErrorKind, Failure, chain};
 use crate::kafka::{Connection, internal_topics};
@@ -43,6 +44,7 @@ const RETAINED_EVENTS: usize = 100_000;
 
 pub(super) struct Session {
     screen: Screen,
+    output: Output,
     org: Arc<Simulator>,
     cluster: Cluster,
     keep_topics: bool,
@@ -127,6 +129,7 @@ impl Session {
         }));
         Ok(Self {
             screen,
+            output: arguments.output,
             org,
             cluster,
             keep_topics: arguments.keep_topics,
@@ -152,6 +155,7 @@ impl Session {
         let reading = spawn("demo-reader", self.reader.follow(word));
         let mut live = Live {
             screen: self.screen,
+            output: self.output,
             board: self.board,
             statuses,
             began: self.began,
@@ -211,6 +215,7 @@ fn outcome(ended: Result<Result<Drain, Stopped>, tokio::task::JoinError>) -> Res
 /// What is shown while it runs.
 struct Live {
     screen: Screen,
+    output: Output,
     board: Board,
     statuses: Arc<[Arc<RouteStatus>]>,
     began: Instant,
@@ -366,6 +371,9 @@ impl Live {
         };
         // Where nobody looks any more the exit code still says it.
         let _ = self.screen.print(&view::summary(&ending));
+        if self.output.is_json() {
+            print(&pretty(&view::json(&ending)));
+        }
         Ok(exit)
     }
 }

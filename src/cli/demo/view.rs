@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use serde_json::{Value as Json, json};
+
 use super::board::SeenRecord;
 use super::ledger::Verdict;
 use super::plan::SHIPPED;
 use super::screen::{Line, Tone};
+use crate::config::Flow;
 use crate::routes::state::{RouteState, StateName};
 
 /// One route at a moment.
@@ -269,6 +272,43 @@ pub(super) fn summary(ending: &Ending) -> Vec<Line> {
         None => Line::new(Tone::Bad, counts),
     });
     lines
+}
+
+/// The summary for programs.
+pub(super) fn json(ending: &Ending) -> Json {
+    let snapshot = &ending.snapshot;
+    let verdict = &snapshot.verdict;
+    let written: u64 = snapshot
+        .rows
+        .iter()
+        .filter(|row| !row.is_back)
+        .map(|row| row.records)
+        .sum();
+    let routes = snapshot.rows.iter().map(|row| {
+        json!({
+            "name": row.name,
+            "direction": if row.is_back { Flow::TO_SALESFORCE } else { Flow::TO_KAFKA },
+            "state": row.state.name.as_str(),
+            "events": row.events,
+            "records": row.records,
+            "p50_ms": row.latency_ms.map(|(p50, _)| p50),
+            "p99_ms": row.latency_ms.map(|(_, p99)| p99),
+        })
+    });
+    json!({
+        "seconds": snapshot.elapsed.as_secs_f64(),
+        "events_sent": verdict.events,
+        "records_written": written,
+        "records_read": verdict.arrived + verdict.doubled + verdict.strange,
+        "dead_letters": snapshot.dead_letters,
+        "lost": snapshot.missing(),
+        "duplicated": verdict.doubled,
+        "out_of_order": verdict.disordered,
+        "never_sent": verdict.strange,
+        "unchecked": ending.unchecked,
+        "topics": ending.topics,
+        "routes": routes.collect::<Vec<_>>(),
+    })
 }
 
 fn plain(text: impl Into<String>) -> Line {

@@ -6,18 +6,21 @@ use serde_json::{Value as Json, json};
 
 use super::Desk;
 use crate::app::Exit;
-use crate::cli::answer::{Form, Refused, pretty, print};
+use crate::cli::answer::{Output, Refused};
+use crate::cli::progress::Bar;
 use crate::config::Flow;
 use crate::error::Failure;
 use crate::kafka::{PositionStore, Standpoint};
 use crate::routes::position::Position;
 use crate::routes::to_salesforce::written_topics;
 
-pub(super) async fn run(desk: &Desk<'_>, form: Form) -> Result<Exit, Refused> {
+pub(super) async fn run(desk: &Desk<'_>, output: Output) -> Result<Exit, Refused> {
     let store = PositionStore::look(&desk.topics).await?;
     let mut text = String::new();
     let mut all = Vec::new();
+    let mut bar = Bar::of_routes(desk.config.routes.len());
     for route in &desk.config.routes {
+        bar.step();
         let name = &route.name;
         match &route.flow {
             Flow::ToKafka(_) => {
@@ -44,10 +47,9 @@ pub(super) async fn run(desk: &Desk<'_>, form: Form) -> Result<Exit, Refused> {
             }
         }
     }
-    Ok(print(&match form {
-        Form::Text => text,
-        Form::Json => pretty(&json!({ "bridge": desk.config.bridge.name, "positions": all })),
-    }))
+    drop(bar);
+    let json = || json!({ "bridge": desk.config.bridge.name, "positions": all });
+    Ok(output.print(|| text, json))
 }
 
 /// A route's position; None: it has none.

@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::place::Place;
 use super::{Desk, Moved};
+use crate::cli::answer::Refused;
+use crate::cli::named::unknown;
 use crate::config::{RouteConfig, StartPolicy, ToSalesforceConfig};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::{Record, RouteProducer, Standpoint, Timing};
@@ -15,7 +17,8 @@ pub(super) async fn stand(
     route: &RouteConfig,
     flow: &ToSalesforceConfig,
     place: &Place,
-) -> Result<Moved, Failure> {
+    topic: Option<&str>,
+) -> Result<Moved, Refused> {
     let name = &route.name;
     let group = desk.connection.group_of(Some(name));
     desk.connection.no_members(&group).await?;
@@ -24,6 +27,7 @@ pub(super) async fn stand(
         .connection
         .standpoints(&group, &flow.from.topics, &except)
         .await?;
+    let found = of_topic(found, topic, name)?;
     let moves = moves(place, flow.from.start, &found).map_err(|why| {
         Failure::new(ErrorKind::Misconfigured, format!("route {name}: {why}"))
             .remedy("`sfbridge positions list` shows the partitions and what is kept of them")
@@ -54,6 +58,19 @@ pub(super) async fn stand(
     })
 }
 
+/// The partitions of the topic that was named; all without one.
+fn of_topic(found: Vec<Standpoint>, topic: Option<&str>, route: &str) -> Result<Vec<Standpoint>, Refused> {
+    let Some(topic) = topic else { return Ok(found) };
+    let (named, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|place| &*place.topic == topic);
+    if named.is_empty() {
+        let mut topics: Vec<&str> = others.iter().map(|place| &*place.topic).collect();
+        topics.dedup();
+        let what = format!("topic that route {route} reads");
+        return Err(Refused::Asked(unknown(&what, topic, topics.into_iter())));
+    }
+    Ok(named)
+}
+
 /// Each partition that is moved, with its new offset.
 fn moves(
     place: &Place,
@@ -76,7 +93,7 @@ fn moves(
                 .filter(|place| partition.is_none_or(|partition| partition == place.partition));
             let (Some(one), None) = (named.next(), named.next()) else {
                 return Err(
-                    "the offset is of no partition, or of several: name one as <offset>:<partition>; of a route that reads several topics only earliest and latest can be set",
+                    "the offset is of no partition, or of several: name one as <offset>:<partition>, and one of several topics with --topic",
                 );
             };
             if !(one.low..=one.high).contains(offset) {
@@ -154,6 +171,21 @@ mod tests {
             assert!(offsets(&refused, &found).is_err(), "{refused:?}");
         }
         assert!(offsets(&Place::Earliest, &[]).is_err());
+    }
+
+    #[test]
+    fn a_topic_that_is_named_moves_alone() {
+        let of = |topic: &str| Standpoint {
+            topic: topic.into(),
+            ..at(0, None)
+        };
+        let found = || vec![of("orders"), of("returns")];
+        assert_eq!(of_topic(found(), None, "r").unwrap(), found());
+        assert_eq!(of_topic(found(), Some("returns"), "r").unwrap(), [of("returns")]);
+        let Err(Refused::Asked(why)) = of_topic(found(), Some("return"), "r") else {
+            panic!("there is no such topic");
+        };
+        assert!(why.contains("did you mean returns?"), "{why}");
     }
 
     #[test]

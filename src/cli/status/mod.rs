@@ -2,12 +2,14 @@
 
 mod table;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use self::table::Table;
-use super::answer::{Form, Refused, pretty, print, until_signal};
+use super::answer::{Output, Refused, shape, until_signal};
 use super::bridge::{Bridge, Place};
 use crate::app::Exit;
 use crate::error::ErrorKind;
@@ -18,8 +20,15 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Clears the screen and goes to its corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
+const JSON: &str = r#"As JSON, what the bridge answers on /api/routes; with --watch a line each time:
+  {"bridge": "crm", "routes": [{"name": "account-changes", "direction": "to_kafka",
+   "state": {"name": "halted", "since": "…", "why": "…", "remedy": "…"}, …}, …]}
+
+A state is starting, streaming, idle, waiting, paused, draining or halted."#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge status --config config/sfbridge.yaml --watch\n  sfbridge status --url http://bridge-2:9400 --token-file /run/secrets/admin_token\n  sfbridge status --output json | jq '.routes[] | select(.state.name == \"halted\")'\n\nExit codes:\n  0 no route is halted\n  1 a route is halted, or the bridge does not answer\n  64 configuration"
 )]
 pub(super) struct Args {
@@ -28,9 +37,8 @@ pub(super) struct Args {
     /// Show it again every two seconds, until it is interrupted
     #[arg(long)]
     watch: bool,
-    /// How to print the routes
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
@@ -52,26 +60,17 @@ pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
 
 async fn status(arguments: &Args, place: &Place) -> Result<Exit, Refused> {
     loop {
-        let shown = place.get("/api/routes").await;
-        let clear = if arguments.watch && std::io::stdout().is_terminal() {
-            CLEAR
-        } else {
-            ""
-        };
-        match shown {
-            Ok(shown) => {
-                print(&match arguments.output {
-                    Form::Json if arguments.watch => format!("{shown}\n"),
-                    Form::Json => pretty(&shown),
-                    Form::Text => format!("{clear}{}", Table::new(&shown, clock::now_ms())),
-                });
-                if !arguments.watch {
-                    return Ok(if table::is_halted(&shown) {
-                        Exit::Failed
-                    } else {
-                        Exit::Clean
-                    });
+        match place.get("/api/routes").await {
+            Ok(shown) if arguments.watch => {
+                if again(arguments.output, &shown).is_err() {
+                    return Ok(Exit::Clean);
                 }
+            }
+            Ok(shown) => {
+                let is_halted = table::is_halted(&shown);
+                let table = || Table::new(&shown, clock::now_ms()).to_string();
+                arguments.output.print(table, || shown.clone());
+                return Ok(if is_halted { Exit::Failed } else { Exit::Clean });
             }
             // A bridge that starts again is waited for.
             Err(failure) if arguments.watch && failure.kind == ErrorKind::Transient => {
@@ -81,4 +80,20 @@ async fn status(arguments: &Args, place: &Place) -> Result<Exit, Refused> {
         }
         tokio::time::sleep(WATCH_EVERY).await;
     }
+}
+
+/// What there is now, over what was there before where somebody looks.
+///
+/// # Errors
+/// When whoever reads has seen enough and closed the pipe.
+fn again(output: Output, shown: &Json) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    let before = if out.is_terminal() { CLEAR } else { "" };
+    let text = if output.is_json() {
+        format!("{shown}\n")
+    } else {
+        format!("{before}{}", Table::new(shown, clock::now_ms()))
+    };
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }

@@ -8,6 +8,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::kafka::client::CALL_TIMEOUT;
 use crate::kafka::error::failure;
 use crate::kafka::positions::{check_compacted, positions_topic, routes_topic, writes_topic};
+use crate::kafka::redriven::redriven_topic;
 
 /// What a topic is for: it decides how it is made, and what must be true of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum TopicUse {
     Positions,
     Routes,
     Writes,
+    /// Which dead letters were sent again: made by the first redrive, and a bridge runs without it.
+    Redriven,
 }
 
 /// A topic as the brokers tell of it.
@@ -34,12 +37,13 @@ pub enum TopicFinding {
 
 impl Topics {
     /// The bridge's own topics.
-    pub fn internal(&self) -> [(String, TopicUse); 3] {
+    pub fn internal(&self) -> [(String, TopicUse); 4] {
         let connection = self.connection();
         [
             (positions_topic(connection), TopicUse::Positions),
             (routes_topic(connection), TopicUse::Routes),
             (writes_topic(connection), TopicUse::Writes),
+            (redriven_topic(connection), TopicUse::Redriven),
         ]
     }
 
@@ -49,7 +53,10 @@ impl Topics {
     /// `Denied` when it is missing and may not be made, or is not as it must be; what the brokers answered otherwise.
     pub async fn inspect(&self, topic: &str, purpose: TopicUse) -> Result<TopicFinding, Failure> {
         if let Some(partitions) = self.partitions(topic).await? {
-            if matches!(purpose, TopicUse::Positions | TopicUse::Routes) {
+            if matches!(
+                purpose,
+                TopicUse::Positions | TopicUse::Routes | TopicUse::Redriven
+            ) {
                 check_compacted(self, topic).await?;
             }
             let retention_ms = self.retention_ms(topic).await?;
@@ -65,6 +72,7 @@ impl Topics {
             TopicUse::Positions => TopicSpec::positions(config),
             TopicUse::Routes => TopicSpec::routes(config),
             TopicUse::Writes => TopicSpec::writes(config),
+            TopicUse::Redriven => TopicSpec::redriven(config),
         };
         if !config.create_topics {
             return Err(self.missing(topic, &spec));

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use sfbridge::simulator::{Simulator, SimulatorSettings};
+use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
+use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::Desk;
 use crate::need;
-use crate::support::bridge::{Setup, json_route};
-use crate::support::broker;
+use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
+use crate::support::broker::{self, Broker};
+use crate::support::foreign;
 use crate::support::topic::{self, unique};
+use crate::support::wait::until;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
 /// Nothing listens there.
@@ -40,7 +43,13 @@ async fn a_bridge_that_can_run_passes_and_nothing_is_written() {
         format!("✓ salesforce: logged in to org {} (", org.organization_id()),
         format!("✓ kafka: reached at {kafka}"),
         format!("✓ kafka: topic _sfbridge.{name}.positions is missing and will be created"),
+        format!(
+            "✓ kafka: topic _sfbridge.{name}.redriven is missing and will be created by the first redrive"
+        ),
         format!("✓ kafka: group sfbridge.{name} may be used"),
+        format!(
+            "✓ kafka: transactional ids sfbridge.{name}.* may be used (asked with sfbridge.{name}.@check)"
+        ),
         format!("✓ route accounts: {ACCOUNTS} can be read, schema "),
         format!("✓ route accounts → {to}: topic {to} is missing and will be created"),
         format!("! route accounts: topic {dead} keeps records for 1 h"),
@@ -92,6 +101,83 @@ async fn each_thing_that_is_wrong_has_its_line_and_its_remedy() {
     ] {
         assert!(broken(about, part), "{about}: {part}\n{report:#}");
     }
+}
+
+/// A running bridge goes on: its own transactional ids are left alone.
+#[tokio::test]
+async fn a_check_beside_a_running_bridge_fences_nobody() {
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let (to, name) = (unique("accounts"), unique("crm"));
+    let setup = Setup::new(&name, &kafka, &org, &json_route("accounts", ACCOUNTS, &to, ""));
+    let bridge = Bridge::start(&setup).await;
+    org.emit_test_events(&TestEvents::new(1)).unwrap();
+    let written = async |count: u64| {
+        until(PATIENCE, "the records", || async {
+            let route = bridge.route("accounts").await?;
+            (route["records_written"].as_u64() == Some(count)).then_some(route)
+        })
+        .await
+    };
+    let before = written(1).await;
+    let desk = Desk::new(&setup);
+    let (code, shown, complaint) = desk.said(&["check"]).await;
+    assert_eq!(code, Some(0), "{shown}{complaint}");
+    org.emit_test_events(&TestEvents::new(1)).unwrap();
+    let after = written(2).await;
+    assert_eq!(after["state"]["since"], before["state"]["since"], "{after}");
+    assert!(!bridge.log().contains("fenced"), "{}", bridge.log());
+}
+
+#[tokio::test]
+async fn transactional_ids_that_are_denied_are_told_with_the_rule_that_is_missing() {
+    let home = foreign::home("kafka-admin");
+    need!(
+        "foreign",
+        foreign::pypi(&home, &["confluent-kafka==2.16.1"]).await
+    );
+    let broker = need!(
+        "kafka",
+        Broker::start_new(&[
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found=true",
+        ])
+    );
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let name = unique("crm");
+    let prefix = format!("sfbridge.{name}.");
+    let mut deny = Command::new(home.join("bin/python"));
+    deny.arg(foreign::script("deny.py"))
+        .args([broker.bootstrap(), &prefix]);
+    assert_eq!(foreign::run(&mut deny).await["denied"], *prefix);
+    let lines_of = async |route: &str| {
+        let setup = Setup::new(&name, broker.bootstrap(), &org, route);
+        let (code, report) = Desk::new(&setup).json(&["check", "--output", "json"]).await;
+        let lines = report["lines"].as_array().unwrap().clone();
+        let told: Vec<_> = lines
+            .into_iter()
+            .filter(|line| line["message"].as_str().unwrap().contains("transactional ids"))
+            .collect();
+        assert_eq!(told.len(), 1, "{report:#}");
+        (code, told[0].clone())
+    };
+    let route = json_route("accounts", ACCOUNTS, &unique("accounts"), "");
+    let (code, line) = lines_of(&route).await;
+    assert_eq!((code, &line["verdict"]), (Some(1), &"broken".into()), "{line}");
+    let message = line["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(&format!("transactional ids {prefix}* may not be used")),
+        "{line}"
+    );
+    let remedy = line["remedy"].as_str().unwrap();
+    assert!(
+        remedy.contains("Write") && remedy.contains(&format!("begin with {prefix}")),
+        "{line}"
+    );
+
+    // Routes that need none run without.
+    let (code, line) = lines_of(&format!("{route}    delivery: at_least_once\n")).await;
+    assert_eq!((code, &line["verdict"]), (Some(0), &"warning".into()), "{line}");
 }
 
 #[tokio::test]

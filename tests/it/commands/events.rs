@@ -51,7 +51,8 @@ async fn what_is_published_is_tailed_in_its_order_and_a_line_that_is_no_event_is
     assert_eq!(code, Some(1));
     assert_eq!(ids.lines().count(), 299, "{complaint}");
     assert!(
-        complaint.contains("line 300") && complaint.contains("has no field Order_Number"),
+        complaint.contains("line 300")
+            && complaint.contains("has no field Order_Number; did you mean Order_Number__c?"),
         "{complaint}"
     );
     assert!(complaint.contains("line 301"), "{complaint}");

@@ -162,3 +162,66 @@ async fn the_offsets_of_a_route_to_salesforce_are_set_while_nobody_reads() {
     );
     drop(bridge);
 }
+
+#[tokio::test]
+async fn one_topic_of_several_is_moved_alone() {
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let (orders, returns, name) = (unique("orders"), unique("returns"), unique("crm"));
+    for topic in [&orders, &returns] {
+        topic::create(&kafka, topic, 1, &[]).await;
+        let rows: Vec<_> = (0..3).map(|_| ("k", Some(r#"{"id":"O"}"#))).collect();
+        topic::produce(&kafka, topic, &rows).await;
+    }
+    let routes = format!(
+        "  - name: orders\n    from: {{ kafka: [{orders}, {returns}], format: json, start: earliest }}\n    to:\n      salesforce: /event/Order_Shipped__e\n      fields: {{ Order_Number__c: value.id }}\n"
+    ) + &json_route("accounts", ACCOUNTS, "accounts", "");
+    let desk = Desk::new(&Setup::new(&name, &kafka, &org, &routes));
+    let at = async || {
+        let (_, listed) = desk.json(&["positions", "list", "--output", "json"]).await;
+        let offsets = listed["positions"][0]["offsets"].as_array().unwrap().clone();
+        let of =
+            |topic: &str| offsets.iter().find(|place| place["topic"] == *topic).unwrap()["offset"].clone();
+        (of(&orders), of(&returns))
+    };
+    let set = async |more: &[&str]| {
+        let set = [&["positions", "set", "orders"], more].concat();
+        desk.said(&set).await
+    };
+    let (code, _, complaint) = set(&["2"]).await;
+    assert_eq!(code, Some(1), "{complaint}");
+    assert!(complaint.contains("--topic"), "{complaint}");
+    let (code, shown, complaint) = set(&["2", "--topic", &returns]).await;
+    assert_eq!(code, Some(0), "{shown}{complaint}");
+    assert_eq!(at().await, (Json::Null, 2.into()));
+    let (code, shown, complaint) = set(&["latest", "--topic", &orders]).await;
+    assert_eq!(code, Some(0), "{shown}{complaint}");
+    assert_eq!(at().await, (3.into(), 2.into()));
+    let reset = [
+        "positions",
+        "reset",
+        "orders",
+        "--topic",
+        &returns,
+        "--output",
+        "json",
+    ];
+    let (code, moved) = desk.json(&reset).await;
+    assert_eq!(
+        (code, moved["offsets"].as_array().unwrap().len()),
+        (Some(0), 1),
+        "{moved}"
+    );
+    assert_eq!(at().await, (3.into(), 0.into()), "`start: earliest`");
+
+    let (code, _, complaint) = set(&["latest", "--topic", "nowhere"]).await;
+    assert_eq!(code, Some(64), "{complaint}");
+    assert!(
+        complaint.contains(&orders) && complaint.contains(&returns),
+        "{complaint}"
+    );
+    let other = ["positions", "set", "accounts", "latest", "--topic", &orders];
+    let (code, _, complaint) = desk.said(&other).await;
+    assert_eq!(code, Some(64), "{complaint}");
+    assert!(complaint.contains("one position"), "{complaint}");
+}

@@ -7,11 +7,16 @@ use tokio::time::Instant;
 
 const WIDTH: u64 = 24;
 const PAINT_EVERY: Duration = Duration::from_millis(200);
+/// What is over sooner needs no bar.
+const PAINT_AFTER: Duration = Duration::from_millis(500);
 
 pub(super) struct Bar {
     total: u64,
+    /// Of the steps.
+    done: u64,
     /// Nobody watches a pipe.
     is_seen: bool,
+    begun: Instant,
     painted: Option<Instant>,
 }
 
@@ -20,13 +25,17 @@ impl Bar {
     pub(super) fn new(total: u64, is_free: bool) -> Self {
         Self {
             total,
+            done: 0,
             is_seen: is_free && std::io::stderr().is_terminal(),
+            begun: Instant::now(),
             painted: None,
         }
     }
 
     pub(super) fn show(&mut self, done: u64, what: &str) {
-        if !self.is_seen || self.painted.is_some_and(|at| at.elapsed() < PAINT_EVERY) {
+        let is_soon =
+            self.begun.elapsed() < PAINT_AFTER || self.painted.is_some_and(|at| at.elapsed() < PAINT_EVERY);
+        if !self.is_seen || is_soon {
             return;
         }
         self.painted = Some(Instant::now());
@@ -35,6 +44,17 @@ impl Bar {
             "\r\x1b[2K{}",
             line(done, self.total, what)
         );
+    }
+
+    /// So many looks at routes, with nothing printed meanwhile.
+    pub(super) fn of_routes(looks: usize) -> Self {
+        Self::new(u64::try_from(looks).unwrap_or(u64::MAX), true)
+    }
+
+    /// The next look at a route begins.
+    pub(super) fn step(&mut self) {
+        self.show(self.done, "looks at routes");
+        self.done += 1;
     }
 
     /// Leaves the line empty for what follows.
