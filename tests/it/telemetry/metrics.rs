@@ -180,8 +180,9 @@ async fn a_running_bridge_has_every_metric_with_its_labels_and_none_that_is_not_
     org.emit_test_events(&TestEvents::new(3)).unwrap();
     let gap = Change::new("Account", ChangeType::GapUpdate).records(["001000000000001AAA"]);
     org.change(&gap).unwrap();
-    until(PATIENCE, "a record", || async {
-        let written = bridge.metric("sfbridge_records_written_total", "written").await;
+    until(PATIENCE, "a record of the stream that is to end", || async {
+        let labels = r#"route="accounts",outcome="written""#;
+        let written = bridge.metric("sfbridge_records_written_total", labels).await;
         (written > 0.0).then_some(())
     })
     .await;
