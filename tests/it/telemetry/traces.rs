@@ -322,6 +322,42 @@ async fn a_request_that_fails_is_an_error_with_its_kind() {
 }
 
 #[tokio::test]
+async fn writes_and_deletes_of_records_are_spans_that_name_object_and_operation() {
+    let receiver = need!("foreign", Receiver::start().await);
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let from = unique("customers");
+    topic::create(&kafka, &from, 1, &[]).await;
+    let one = json!({ "Customer_Id__c": "c1", "Name": CANARY }).to_string();
+    topic::produce(&kafka, &from, &[("c1", Some(&one)), ("c1", None)]).await;
+    let routes = format!(
+        "  - name: customers\n    from: {{ kafka: [{from}], format: json, start: earliest }}\n    to:\n      salesforce: Account\n      operation: upsert\n      external_id: Customer_Id__c\n      on_tombstone: delete\n"
+    );
+    let mut setup = Setup::new(&unique("crm"), &kafka, &org, &routes);
+    setup.environment = receiver.environment(100);
+    let _bridge = Bridge::start(&setup).await;
+    let spans = until(PATIENCE, "both spans", || async {
+        Some(receiver.of("customers")).filter(|spans| spans.len() == 2)
+    })
+    .await;
+    let operations: BTreeSet<&str> = spans
+        .values()
+        .map(|span| {
+            let attributes = &span["attributes"];
+            assert_eq!(attributes["sfbridge.salesforce.target"], "Account");
+            assert_eq!(attributes["messaging.batch.message_count"], 1);
+            assert_eq!(
+                (&span["status"], &span["links"]),
+                (&json!("STATUS_CODE_UNSET"), &json!([]))
+            );
+            assert!(!span.to_string().contains(CANARY));
+            attributes["sfbridge.salesforce.operation"].as_str().unwrap()
+        })
+        .collect();
+    assert_eq!(operations, ["delete", "upsert"].into());
+}
+
+#[tokio::test]
 async fn what_is_queued_is_sent_at_the_end_and_without_the_variable_records_have_no_header() {
     let receiver = need!("foreign", Receiver::start().await);
     let kafka = need!("kafka", broker::shared());
