@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
 use crate::admin::{self, AdminState, CommandRequest, History, RouteAbout};
 use crate::config::{Config, SubjectNaming};
@@ -27,6 +28,7 @@ use crate::runtime::shutdown::{Drain, Signals};
 use crate::runtime::task::{Task, spawn};
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use bridge::Bridge;
 pub use redrive::Redriver;
 
@@ -62,6 +64,8 @@ impl Exit {
 const KAFKA_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// One question to Kafka while waiting for it.
 const KAFKA_TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A collector that is away must not hold up the stop for longer.
+const TRACES_FLUSH_MAX: Duration = Duration::from_secs(5);
 /// Operator commands that may wait to be taken; more callers wait themselves.
 const COMMANDS_WAITING: usize = 16;
 
@@ -92,6 +96,7 @@ pub struct Stopped {
 pub struct App {
     config: Config,
     metrics: Metrics,
+    traces: Traces,
     statuses: Arc<[Arc<RouteStatus>]>,
     unknown_routes: Arc<parking_lot::Mutex<Vec<String>>>,
     /// Taken by [`App::run`].
@@ -136,11 +141,13 @@ impl App {
             silence_max: timings.silence_max,
             commands: sender,
         };
+        let traces = Traces::from_environment(&config.bridge.name, &config.bridge.instance);
         let admin = spawn("admin", serve(listener, state));
         tracing::info!(address = %admin_address, "admin listener is up");
         Ok(Self {
             config,
             metrics,
+            traces,
             statuses,
             unknown_routes,
             commands: Some(commands),
@@ -185,8 +192,10 @@ impl App {
             deadline_seconds = self.config.bridge.shutdown_timeout.as_secs_f64(),
             "stopping: routes drain"
         );
+        let stop_by = Instant::now() + self.config.bridge.shutdown_timeout;
         let outcome = bridge.drain(self.config.bridge.shutdown_timeout, signals).await;
         drop(bridge);
+        self.close_traces(stop_by, signals).await;
         drop(self.admin);
         if is_asked {
             return Ok(outcome);
@@ -197,6 +206,15 @@ impl App {
             failure: Failure::new(ErrorKind::Unknown, message)
                 .remedy("report it with the log before it, then start the bridge again"),
         })
+    }
+
+    /// What is queued goes out, unless the deadline or a signal comes first.
+    async fn close_traces(&self, stop_by: Instant, signals: &mut Signals) {
+        let left = stop_by.saturating_duration_since(Instant::now());
+        tokio::select! {
+            () = self.traces.flush_and_close(left.min(TRACES_FLUSH_MAX)) => {}
+            () = signals.next() => {}
+        }
     }
 
     /// Everything up to the point where routes can be assigned.
@@ -224,9 +242,9 @@ impl App {
         })?;
         let (positions, ownership) = self.join(&topics).await?;
         let registry = self.registry()?;
-        let metrics = self.metrics.clone();
+        let telemetry = (self.metrics.clone(), self.traces.clone());
         let shared = shared(
-            config, connection, topics, positions, salesforce, registry, metrics,
+            config, connection, topics, positions, salesforce, registry, telemetry,
         );
         Ok(Bridge::new(
             config.clone(),
@@ -250,7 +268,7 @@ impl App {
     }
 
     async fn reach_kafka(&self, connection: &Connection) -> Result<(), Stopped> {
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let mut delays = RetryPolicy::TRANSIENT.delays();
         loop {
             let Err(failure) = connection.check(KAFKA_TRY_TIMEOUT).await else {
@@ -319,7 +337,7 @@ fn shared(
     positions: Arc<PositionStore>,
     salesforce: Salesforce,
     registry: Option<Registry>,
-    metrics: Metrics,
+    (metrics, traces): (Metrics, Traces),
 ) -> Shared {
     Shared {
         bridge: config.bridge.name.as_str().into(),
@@ -334,6 +352,7 @@ fn shared(
             .as_ref()
             .map_or(SubjectNaming::Topic, |registry| registry.subject),
         metrics,
+        traces,
     }
 }
 

@@ -9,6 +9,8 @@
 //! | `GET /api/routes/{name}` | one of them, with its last states and deliveries |
 //! | `GET /api/history` | each route's last hour, a sample every 10 s; `?since=` epoch milliseconds: the later ones |
 //! | `GET /api/stream` | what `/api/routes` answers, every 2 s as server-sent events |
+//! | `GET /api/log` | `{"level": "info"}`: how much is logged |
+//! | `POST /api/log` | the same after changing it to the `level` of the JSON body; 400 with the reason for a wrong one |
 //! | `GET /` | the status page: `/page.css` and `/page.js` are its parts |
 //! | `POST /api/routes/{name}/pause`, `…/resume`, `…/restart` | 202; 404 for an unknown route |
 //! | `POST /api/routes/{name}/forget` | 202; for a route that was taken out of the configuration |
@@ -17,6 +19,7 @@ mod about;
 mod access;
 mod health;
 mod history;
+mod log;
 mod page;
 mod routes;
 mod stream;
@@ -47,7 +50,7 @@ pub use history::History;
 /// keep-alive within 270 seconds, so ten minutes is two missed ones.
 pub const SILENCE_MAX: Duration = Duration::from_secs(600);
 
-/// The largest request body; nothing here takes a body at all.
+/// The largest request body: a log level is all that is taken.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Status pages that may be open at once and be told of changes; a further one asks by itself.
@@ -119,6 +122,7 @@ fn router(state: AdminState) -> Router {
         .route("/api/routes", get(routes::list))
         .route("/api/routes/{name}", get(routes::one))
         .route("/api/routes/{name}/{command}", post(routes::command))
+        .route("/api/log", get(log::show).post(log::change))
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
         .layer(middleware::from_fn_with_state(state.clone(), access::guard))

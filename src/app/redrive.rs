@@ -15,6 +15,7 @@ use crate::routes::to_salesforce::ToSalesforceRoute;
 use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// A route with all that it needs. It joins no group and moves no position: the running bridge is not disturbed.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Redriver {
             positions,
             salesforce,
             registry,
-            metrics.clone(),
+            (metrics.clone(), Traces::default()),
         );
         let status = RouteStatus::new(&route.name, route.flow.direction(), metrics);
         let directed = match route.flow.clone() {

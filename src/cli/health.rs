@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::answer::{Refused, print, until_signal};
-use super::status::reachable;
+use super::bridge::reachable;
 use crate::app::Exit;
 use crate::config;
 use crate::error::{ErrorKind, Failure};

@@ -2,6 +2,7 @@
 //! documents go to stdout, complaints and logs to stderr.
 
 mod answer;
+mod bridge;
 mod check;
 mod cluster;
 mod config;
@@ -9,6 +10,7 @@ mod contracts;
 mod dead_letters;
 mod demo;
 mod health;
+mod log_level;
 mod manual;
 mod named;
 mod positions;
@@ -59,6 +61,8 @@ enum Command {
     Status(status::Args),
     /// Ask a running bridge whether it is well: the health check of a container
     Health(health::Args),
+    /// Show how much a running bridge logs, or change it until it ends
+    LogLevel(log_level::Args),
     /// Show where routes stand, and let them go on from elsewhere
     #[command(after_help = "Example:\n  sfbridge positions list --config config/sfbridge.yaml")]
     Positions(positions::Args),
@@ -118,6 +122,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check(arguments) => check::run(&arguments, &cli.config),
         Command::Status(arguments) => status::run(&arguments, &cli.config),
         Command::Health(arguments) => health::run(&arguments, &cli.config),
+        Command::LogLevel(arguments) => log_level::run(&arguments, &cli.config),
         Command::Positions(arguments) => positions::run(&arguments, &cli.config),
         Command::Tail(arguments) => tail::run(&arguments, &cli.config),
         Command::Publish(arguments) => publish::run(&arguments, &cli.config),

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::telemetry::logging;
+
 /// Why a text was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -55,13 +57,9 @@ pub(super) fn organization_id(text: &str) -> Checked {
 }
 
 pub(super) fn log_level(text: &str) -> Checked {
-    // The parser takes a lone word that is no level for the name of a module.
-    let meant = |part: &str| part.contains('=') || part.trim().parse::<tracing::Level>().is_ok();
-    match text.parse::<tracing_subscriber::filter::Targets>() {
-        Ok(_) if text.split(',').all(meant) => Ok(()),
-        _ => shown(
-            "must be error, warn, info, debug or trace, or directives such as `info,sfbridge::kafka=debug`",
-        ),
+    match logging::parse(text) {
+        Some(_) => Ok(()),
+        None => shown(logging::LEVEL_RULE),
     }
 }
 

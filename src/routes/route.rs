@@ -8,6 +8,7 @@ use crate::kafka::{Connection, PositionStore, Topics};
 use crate::routes::loop_guard::OwnWrites;
 use crate::salesforce::Salesforce;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// What all routes of a bridge share.
 #[derive(Debug, Clone)]
@@ -24,6 +25,7 @@ pub struct Shared {
     /// How subjects are named there.
     pub naming: SubjectNaming,
     pub metrics: Metrics,
+    pub traces: Traces,
 }
 
 /// How a route ended.

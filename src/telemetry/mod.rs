@@ -1,5 +1,6 @@
-//! What the outside sees of the program: metrics and logs. Never a payload, a token or a field value.
+//! What the outside sees of the program: metrics, logs and traces. Never a payload, a token or a field value.
 
 pub mod latency;
 pub mod logging;
 pub mod metrics;
+pub mod traces;

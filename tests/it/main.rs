@@ -28,6 +28,7 @@ mod salesforce_writes;
 mod second_reader;
 mod status_page;
 mod support;
+mod telemetry;
 mod tidy;
 mod to_kafka;
 mod to_salesforce;

@@ -14,6 +14,7 @@ mod own;
 mod redrive;
 mod refetch;
 mod run;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::begin::Beginning;
 use super::intake::{Batch, Intake, Taken};
-use super::{Memory, RunEnd, ToKafkaRoute, unknown};
+use super::{Memory, RunEnd, ToKafkaRoute, trace, unknown};
 use crate::kafka::{RouteProducer, WriteError, Written};
 use crate::routes::batch::{BatchAction, BatchPolicy};
 use crate::routes::culprit::Cut;
@@ -231,12 +231,14 @@ impl ToKafkaRoute {
             .shared
             .positions
             .record(&self.config.name, Bytes::from(position.to_json()));
-        let records = std::mem::take(&mut batch.records);
+        let mut records = std::mem::take(&mut batch.records);
+        let span = self.transaction_span(batch.taken_events, &mut records);
         batch.poison = intake.poison();
         // At once: what is decoded next may wait for the network.
         let handed = producer.hand_over(records, record);
         let write = Box::pin(async move {
             let outcome = producer.outcome(handed).await;
+            span.end(outcome.as_ref().err().map(trace::kind_of));
             (producer, outcome)
         });
         InFlight {

@@ -128,14 +128,19 @@ impl Worker {
             self.is_bulk_spent = true;
             return Ok(());
         };
+        let span = self.request_span(places, "bulk");
         let job = match rest.create_bulk_job(&target).await {
             Ok(job) => job,
-            Err(failure) => return self.wait_after(failure).await,
+            Err(failure) => {
+                span.end(Some(failure.kind));
+                return self.wait_after(failure).await;
+            }
         };
         tracing::info!(job = job.id, records = by_key.len(), "bulk job");
         if let Err(failure) = rest.upload_bulk_job(&job.id, csv).await {
             // An open job does nothing; Salesforce deletes it in the end.
             let _ = rest.abort_bulk_job(&job.id).await;
+            span.end(Some(failure.kind));
             return self.wait_after(failure).await;
         }
         let announced = self.announce_writes_within(places, Some(JOB_WITHIN)).await?;
@@ -161,7 +166,9 @@ impl Worker {
         }
         // What it did not come to, or what came back under another key, has no verdict: record by record it gets one.
         self.is_bulk_spent = verdicts.len() < places.len();
-        if let Some(job) = done.filter(|job| job.state != JobState::JobComplete) {
+        let early = done.filter(|job| job.state != JobState::JobComplete);
+        span.end(early.as_ref().map(|_| ErrorKind::Unknown));
+        if let Some(job) = early {
             tracing::warn!(
                 job = job.id,
                 state = job.state.name(),

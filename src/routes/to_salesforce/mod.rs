@@ -24,6 +24,7 @@ mod redrive;
 mod renew;
 mod run;
 mod target;
+mod trace;
 mod window;
 mod worker;
 mod write;

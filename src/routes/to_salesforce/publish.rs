@@ -21,7 +21,10 @@ impl Worker {
         let SalesforceTarget::Event { topic } = &parts.route.flow.to else {
             return Ok(());
         };
-        let answer = match parts.route.shared.salesforce.pubsub.publish(topic, &events).await {
+        let span = self.request_span(places, "publish");
+        let answer = parts.route.shared.salesforce.pubsub.publish(topic, &events).await;
+        span.end(answer.as_ref().err().map(PublishError::kind));
+        let answer = match answer {
             Ok(answer) => answer,
             Err(PublishError::StaleSchema(_)) if !self.is_target_fresh() => return self.renew().await,
             // Whatever is known of its outcome: the same events go again, under the same ids.

@@ -147,6 +147,13 @@ impl<T> Window<T> {
         first_open.or(self.end)
     }
 
+    pub(super) fn peek(&self, place: usize) -> Option<&Item<T>> {
+        match self.slots.get(place) {
+            Some(Slot::Open(item)) => Some(item),
+            _ => None,
+        }
+    }
+
     pub(super) fn item(&mut self, place: usize) -> Option<&mut Item<T>> {
         match self.slots.get_mut(place) {
             Some(Slot::Open(item)) => Some(item),

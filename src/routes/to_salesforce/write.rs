@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::outcome::{self, Outcome};
 use super::target::{self, Outgoing};
+use super::trace;
 use super::worker::{End, Worker};
 use crate::config::{Operation, SalesforceTarget};
 use crate::error::{ErrorKind, Failure};
@@ -47,7 +48,9 @@ impl Worker {
             })
             .collect();
         let announced = self.announce_writes(places).await?;
+        let span = self.request_span(places, trace::name_of(target.operation));
         let answer = parts.route.shared.salesforce.rest.write(&target, &records).await;
+        span.end(answer.as_ref().err().map(trace::kind_of));
         self.settle_announced(announced, &answer).await;
         match answer {
             Ok(verdicts) => self.settle(places, verdicts, target.operation).await,
@@ -165,7 +168,9 @@ impl Worker {
         let ambiguous = ambiguous.into_iter().map(|place| (place, reason.clone()));
         self.condemn(ambiguous.collect()).await?;
         let announced = self.announce_deletes(sobject, &ids).await?;
+        let span = self.request_span(&going, trace::name_of(Operation::Delete));
         let answer = rest.delete(sobject, &ids).await;
+        span.end(answer.as_ref().err().map(trace::kind_of));
         self.settle_announced(announced, &answer).await;
         match answer {
             Ok(verdicts) => self.settle(&going, verdicts, Operation::Delete).await,

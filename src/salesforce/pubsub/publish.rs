@@ -166,6 +166,13 @@ impl PublishError {
         }
     }
 
+    /// The failure's kind, whatever is known of the outcome.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Failed { failure, .. } | Self::StaleSchema(failure) => failure.kind,
+        }
+    }
+
     /// The failure, whatever is known of the outcome.
     pub fn into_failure(self) -> Failure {
         match self {

@@ -177,7 +177,7 @@ table! {
         "Taken from the other side: events and keep-alives of Salesforce, records of Kafka",
         "Rises while `records_written_total` does not: the route's state says what it waits for.";
     records_written: Counter of OutcomeLabels [ROUTE, OneOf(&["written", "filtered", "repeated", "dead_letter"])] in "records",
-        "Finished: delivered, left out by the filter or as own writes, known already, or stored as a dead letter",
+        "What became of them: delivered; `filtered` by an output's filter (once an output), as own writes, or before the route's first start; `repeated`: recognised and not written again; stored as a dead letter",
         "`dead_letter`: `dead_letters_total` and `sfbridge dead-letters list`. `repeated`: streams are opened again often, see `reconnects_total`.";
     bytes: Counter of RouteLabel [ROUTE] in "bytes",
         "Bytes of the values written to Kafka, or of the values taken from it",
@@ -204,16 +204,16 @@ table! {
         "Dead letters, by the kind of error",
         "`sfbridge dead-letters list --route …`; after mending the cause `dead-letters redrive`.";
     gaps: Counter of KindLabels [ROUTE, OneOf(&["lost_position", "gap", "overflow", "too_large", "skipped_by_operator"])] in "gaps",
-        "Known losses, by kind; each is also a record in `sfbridge.<bridge>.gaps`",
+        "Known losses, by kind, also those that were read again; each is a record in `sfbridge.<bridge>.gaps`",
         "The record in the gaps topic names the objects, the times and what was done.";
-    reconnects: Counter of CauseLabels [ROUTE, OneOf(&["completed", "silent", "transient", "throttled", "unauthenticated", "denied", "lost_position", "unknown"])] in "streams",
-        "Event streams opened again, by the cause of their end",
+    reconnects: Counter of CauseLabels [ROUTE, OneOf(&["completed", "silent", "transient", "throttled", "unauthenticated", "lost_position"])] in "streams",
+        "Event streams opened again, by the cause of their end: `completed` by Salesforce, `silent` for 300 seconds, or the kind of failure",
         "`completed` in numbers: the route does not ask, because Kafka does not take writes. `silent`: the network drops idle connections.";
     token_refreshes: Counter of Outcome [OneOf(&["ok", "transient", "throttled", "unauthenticated", "denied", "misconfigured", "unknown"])] in "logins",
         "Logins at Salesforce, by outcome",
         "`unauthenticated` and `denied`: the app's secret, its policies, the user. `ok` in numbers: the session time-out is short, or the session is revoked.";
     salesforce_limit_remaining: Integer of Limit [OneOf(&["DailyApiRequests", "DailyBulkApiBatches", "DailyDeliveredPlatformEvents", "HourlyPublishedPlatformEvents", "HourlyPublishedStandardVolumePlatformEvents"])] in "as the limit counts",
-        "What is left of an org limit, as Salesforce last told",
+        "What is left of an org limit (`limit` is Salesforce's name), as Salesforce last told: `DailyApiRequests` with every answer of REST, others where they were asked for",
         "Low is bad: routes wait when it is used up. Who else uses the org's allocation?";
     contract_versions: Integer of SubjectLabels [ROUTE, Any("a subject of the registry")] in "versions",
         "Versions of a subject that the route has prepared since its start",

@@ -4,6 +4,7 @@ mod access;
 mod check;
 mod documents;
 mod events;
+mod log_level;
 mod manual;
 mod positions;
 mod status;

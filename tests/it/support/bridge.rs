@@ -33,6 +33,8 @@ pub struct Setup {
     pub admin: String,
     /// The list `routes:`, indented by two.
     pub routes: String,
+    /// More variables for the process.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -54,6 +56,7 @@ impl Setup {
             registry: None,
             admin: String::new(),
             routes: routes.to_owned(),
+            environment: Vec::new(),
         }
     }
 
@@ -71,6 +74,7 @@ impl Setup {
             registry,
             admin,
             routes,
+            environment: _,
         } = self;
         let registry = registry.as_ref().map_or_else(String::new, |url| {
             format!("schema_registry: {{ url: \"{url}\" }}\n")
@@ -142,6 +146,7 @@ impl Bridge {
             .arg("run")
             .arg("--config")
             .arg(&config)
+            .envs(setup.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

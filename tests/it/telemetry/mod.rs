@@ -1,0 +1,5 @@
+//! What a running bridge tells of itself: its metrics and its traces.
+
+mod metrics;
+mod traces;
+mod without_collector;
