@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sfbridge::config::{self, Environment};
 
-use super::page::{Block, Page};
+use super::page::{self, Block, Page};
 use super::{Class, assert_none, of_class};
 
 const LOGIN_URL: &str = "https://acme.my.salesforce.com";
@@ -235,6 +235,30 @@ fn every_expression_of_the_pages_compiles() {
         }
     }
     println!("{count} expressions");
+    assert_none(&wrong);
+}
+
+/// The pages on expressions show them in sentences and tables.
+#[test]
+fn every_expression_that_a_sentence_shows_compiles() {
+    let (mut count, mut wrong) = (0, Vec::new());
+    for page in [page::read("docs/filters.md"), page::read("docs/mapping.md")] {
+        for (line, span) in page.spans() {
+            // A pipe stands in a table with a backslash.
+            let expression = span.replace("\\|", "|");
+            let uses_a_variable = ["event.", "header.", "value."]
+                .iter()
+                .any(|variable| expression.contains(variable));
+            let is_part = expression.contains('…') || expression.contains(": ");
+            if uses_a_variable && !is_part {
+                count += 1;
+                let why = refused_expression(&expression);
+                wrong.extend(why.map(|why| format!("{}:{line}: `{span}`: {why}", page.name)));
+            }
+        }
+    }
+    println!("{count} expressions in sentences");
+    assert!(count >= 20, "{count} expressions");
     assert_none(&wrong);
 }
 
