@@ -410,7 +410,7 @@ impl Source {
                         .map(|index| self.word(index))
                         .filter(|word| !word.is_empty())
                 };
-                let kind = words().last().unwrap_or_default();
+                let kind = words().next_back().unwrap_or_default();
                 let is_kind = words().any(|word| word == "ErrorKind") || KINDS.contains(&kind);
                 let may_halt = (of == "Failure" || is_kind) && !PASSING.contains(&kind);
                 arguments

@@ -121,8 +121,15 @@ impl Stage {
             "#!/bin/sh\nif [ \"$1\" = simulate ]; then exec '{program}' \"$@\" --pubsub 127.0.0.1:0 --http 127.0.0.1:{}; fi\nexec '{program}' \"$@\"\n",
             self.control_port
         );
-        std::fs::write(path("bin/sfbridge"), script).unwrap();
-        std::fs::set_permissions(path("bin/sfbridge"), Permissions::from_mode(0o755)).unwrap();
+        // What would be built is built; the demo ends when somebody has seen enough.
+        let cargo = format!(
+            "#!/bin/sh\n[ \"$1\" = run ] || exit 1\nwhile [ \"$1\" != -- ]; do shift; done\nshift\n[ \"$1\" = demo ] && set -- \"$@\" --seconds 2\nexec '{program}' \"$@\"\n"
+        );
+        for (name, script) in [("sfbridge", script), ("cargo", cargo)] {
+            let file = path("bin").join(name);
+            std::fs::write(&file, script).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     /// Starts the bridge; there is a dead letter when this returns, at the address that the pages show.
@@ -175,9 +182,8 @@ impl Stage {
         }
         for route in ROUTE_NAMES {
             let shown = bridge.route(route).await.unwrap_or_default();
-            match shown["state"]["name"].as_str() {
-                Some("paused" | "halted") => drop(bridge.post(&format!("/api/routes/{route}/resume")).await),
-                _ => {}
+            if let Some("paused" | "halted") = shown["state"]["name"].as_str() {
+                bridge.post(&format!("/api/routes/{route}/resume")).await;
             }
         }
         for route in ROUTE_NAMES {
