@@ -386,7 +386,8 @@ fn messages(source: &Source) -> (Vec<Message>, Vec<String>) {
                 .filter(|word| !word.is_empty())
         };
         // A failure's own text.
-        if words().any(|word| word == "chain") || words().all(|word| FAILURES.contains(&word)) {
+        if words().any(|word| word == "chain") || words().next().is_some_and(|word| FAILURES.contains(&word))
+        {
             continue;
         }
         let texts = source.told(from, to);
