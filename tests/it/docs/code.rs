@@ -147,7 +147,17 @@ fn with_file(line: &str, key: &str, file: &Path) -> String {
         return line.to_owned();
     }
     let from = at + key.len() + 2;
-    let len = line[from..].find([',', ' ', '}']).unwrap_or(line.len() - from);
+    // `${FOLDER}/secret` has braces of its own.
+    let mut depth = 0;
+    let ends = |char: char| {
+        match char {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            _ => return matches!(char, ',' | ' ' | '}'),
+        }
+        false
+    };
+    let len = line[from..].find(ends).unwrap_or(line.len() - from);
     format!("{}{}{}", &line[..from], file.display(), &line[from + len..])
 }
 
@@ -284,6 +294,16 @@ fn a_mistake_in_a_part_of_a_configuration_is_found_on_its_line_of_the_page() {
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(refused_expression("event.Name == ").is_some());
     assert!(refused_expression("value.id").is_none() && refused_expression("event.Name == 'A'").is_none());
+    let with = |line: &str| with_file(line, "token_file", Path::new("/t"));
+    assert_eq!(
+        with("  token_file: ${FOLDER}/token   # where"),
+        "  token_file: /t   # where"
+    );
+    assert_eq!(
+        with("admin: { token_file: /a, listen: b }"),
+        "admin: { token_file: /t, listen: b }"
+    );
+    assert_eq!(with("bearer_token_file: /a"), "bearer_token_file: /a");
     let broken = Page::of("x.md", "```json\n{\"a\": }\n```\n```json\n\"a\": 1\n```\n");
     let found: Vec<bool> = broken
         .blocks()
