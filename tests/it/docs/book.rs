@@ -88,7 +88,8 @@ async fn the_book_builds_and_its_links_lead_somewhere() {
         if path.ends_with("404.html") {
             continue;
         }
-        for target in attributes(html, "href") {
+        let targets = attributes(html, "href").into_iter();
+        for target in targets.chain(attributes(html, "src")) {
             if target.contains("://") || target.starts_with("mailto:") {
                 continue;
             }
@@ -98,7 +99,7 @@ async fn the_book_builds_and_its_links_lead_somewhere() {
                 file.trim_end_matches(".html")
                     .ends_with(name.trim_end_matches(".md"))
             };
-            if NOT_YET.iter().any(|name| awaited(&name)) {
+            if NOT_YET.iter().any(awaited) {
                 continue;
             }
             let file = match file {

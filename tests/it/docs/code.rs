@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sfbridge::config::{self, Environment};
 
-use super::page::{Block, Page};
+use super::page::{self, Block, Page};
 use super::{Class, assert_none, of_class};
 
 const LOGIN_URL: &str = "https://acme.my.salesforce.com";
@@ -147,7 +147,17 @@ fn with_file(line: &str, key: &str, file: &Path) -> String {
         return line.to_owned();
     }
     let from = at + key.len() + 2;
-    let len = line[from..].find([',', ' ', '}']).unwrap_or(line.len() - from);
+    // `${FOLDER}/secret` has braces of its own.
+    let mut depth = 0;
+    let ends = |char: char| {
+        match char {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            _ => return matches!(char, ',' | ' ' | '}'),
+        }
+        false
+    };
+    let len = line[from..].find(ends).unwrap_or(line.len() - from);
     format!("{}{}{}", &line[..from], file.display(), &line[from + len..])
 }
 
@@ -238,6 +248,30 @@ fn every_expression_of_the_pages_compiles() {
     assert_none(&wrong);
 }
 
+/// The pages on expressions show them in sentences and tables.
+#[test]
+fn every_expression_that_a_sentence_shows_compiles() {
+    let (mut count, mut wrong) = (0, Vec::new());
+    for page in [page::read("docs/filters.md"), page::read("docs/mapping.md")] {
+        for (line, span) in page.spans() {
+            // A pipe stands in a table with a backslash.
+            let expression = span.replace("\\|", "|");
+            let uses_a_variable = ["event.", "header.", "value."]
+                .iter()
+                .any(|variable| expression.contains(variable));
+            let is_part = expression.contains('…') || expression.contains(": ");
+            if uses_a_variable && !is_part {
+                count += 1;
+                let why = refused_expression(&expression);
+                wrong.extend(why.map(|why| format!("{}:{line}: `{span}`: {why}", page.name)));
+            }
+        }
+    }
+    println!("{count} expressions in sentences");
+    assert!(count >= 20, "{count} expressions");
+    assert_none(&wrong);
+}
+
 #[test]
 fn a_mistake_in_a_part_of_a_configuration_is_found_on_its_line_of_the_page() {
     let page = Page::of(
@@ -260,6 +294,16 @@ fn a_mistake_in_a_part_of_a_configuration_is_found_on_its_line_of_the_page() {
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(refused_expression("event.Name == ").is_some());
     assert!(refused_expression("value.id").is_none() && refused_expression("event.Name == 'A'").is_none());
+    let with = |line: &str| with_file(line, "token_file", Path::new("/t"));
+    assert_eq!(
+        with("  token_file: ${FOLDER}/token   # where"),
+        "  token_file: /t   # where"
+    );
+    assert_eq!(
+        with("admin: { token_file: /a, listen: b }"),
+        "admin: { token_file: /t, listen: b }"
+    );
+    assert_eq!(with("bearer_token_file: /a"), "bearer_token_file: /a");
     let broken = Page::of("x.md", "```json\n{\"a\": }\n```\n```json\n\"a\": 1\n```\n");
     let found: Vec<bool> = broken
         .blocks()

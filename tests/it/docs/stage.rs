@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use sfbridge::simulator::writes::RecordFault;
 use sfbridge::simulator::{Simulator, SimulatorSettings};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -59,6 +60,8 @@ wait $server
 struct Stage {
     org: Simulator,
     setup: Setup,
+    /// The topic that route `customers` reads.
+    customers: String,
     desk: tempfile::TempDir,
     admin_port: u16,
     /// A port for a simulator that a page starts.
@@ -75,12 +78,10 @@ impl Stage {
             ..SimulatorSettings::default()
         };
         let org = Simulator::start(settings).await.unwrap();
-        let name = unique("crm");
-        let mut setup = Setup::new(&name, kafka, &org, ROUTES);
+        let (name, customers) = (unique("crm"), unique("crm.customers"));
+        let mut setup = Setup::new(&name, kafka, &org, &ROUTES.replace("crm.customers", &customers));
         setup.registry = Some(registry.to_owned());
-        if topic::partition_count(kafka, "crm.customers").await.is_none() {
-            topic::create(kafka, "crm.customers", 1, &[]).await;
-        }
+        topic::create(kafka, &customers, 1, &[]).await;
         let [admin_port, control_port] = keeper::free_ports().unwrap();
         let host = |url: &str| url.trim_start_matches("http://").to_owned();
         let registry_host = registry.trim_end_matches("/apis/ccompat/v7");
@@ -89,11 +90,13 @@ impl Stage {
             ("127.0.0.1:8081".to_owned(), host(registry_host)),
             ("schema-registry:8081".to_owned(), host(registry)),
             ("sfbridge.crm.".to_owned(), format!("sfbridge.{name}.")),
+            ("crm.customers".to_owned(), customers.clone()),
         ];
         let desk = tempfile::tempdir().unwrap();
         let stage = Self {
             org,
             setup,
+            customers,
             desk,
             admin_port,
             control_port,
@@ -118,8 +121,15 @@ impl Stage {
             "#!/bin/sh\nif [ \"$1\" = simulate ]; then exec '{program}' \"$@\" --pubsub 127.0.0.1:0 --http 127.0.0.1:{}; fi\nexec '{program}' \"$@\"\n",
             self.control_port
         );
-        std::fs::write(path("bin/sfbridge"), script).unwrap();
-        std::fs::set_permissions(path("bin/sfbridge"), Permissions::from_mode(0o755)).unwrap();
+        // What would be built is built; the demo ends when somebody has seen enough.
+        let cargo = format!(
+            "#!/bin/sh\n[ \"$1\" = run ] || exit 1\nwhile [ \"$1\" != -- ]; do shift; done\nshift\n[ \"$1\" = demo ] && set -- \"$@\" --seconds 2\nexec '{program}' \"$@\"\n"
+        );
+        for (name, script) in [("sfbridge", script), ("cargo", cargo)] {
+            let file = path("bin").join(name);
+            std::fs::write(&file, script).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     /// Starts the bridge; there is a dead letter when this returns, at the address that the pages show.
@@ -133,8 +143,16 @@ impl Stage {
             "127.0.0.1:7012".to_owned(),
             self.org.login_url().replace("http://", ""),
         ));
-        let bad = r#"{"id": {"a": 1}, "name": "x"}"#;
-        topic::produce(&self.setup.bootstrap, "crm.customers", &[("a", Some(bad))]).await;
+        // Refused once: it can be sent again.
+        let refused = RecordFault::new("Account", "FIELD_CUSTOM_VALIDATION_EXCEPTION").key("stage-1");
+        self.org.record_fault(refused);
+        let record = r#"{"id": "stage-1", "name": "x", "phone": "0123"}"#;
+        topic::produce(
+            &self.setup.bootstrap,
+            &self.customers,
+            &[("stage-1", Some(record))],
+        )
+        .await;
         until(PATIENCE, "a dead letter of route customers", || async {
             let shown = bridge.route("customers").await?;
             (shown["dead_letters"].as_u64()? > 0).then_some(())
@@ -164,9 +182,8 @@ impl Stage {
         }
         for route in ROUTE_NAMES {
             let shown = bridge.route(route).await.unwrap_or_default();
-            match shown["state"]["name"].as_str() {
-                Some("paused" | "halted") => drop(bridge.post(&format!("/api/routes/{route}/resume")).await),
-                _ => {}
+            if let Some("paused" | "halted") = shown["state"]["name"].as_str() {
+                bridge.post(&format!("/api/routes/{route}/resume")).await;
             }
         }
         for route in ROUTE_NAMES {
@@ -182,9 +199,11 @@ impl Stage {
     /// # Errors
     /// It did not end within the limit.
     async fn bash(&self, script: &str) -> Result<std::process::Output, String> {
-        let mut path = self.desk.path().join("bin").into_os_string();
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut folders = vec![self.desk.path().join("bin")];
+        folders.extend(tool_folders());
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        folders.extend(std::env::split_paths(&paths));
+        let path = std::env::join_paths(folders).expect("no folder has a colon in its name");
         let mut command = Command::new("bash");
         command
             .arg("-c")
@@ -213,9 +232,9 @@ impl Stage {
             text
         };
         if block.language == "sh" {
-            return format!("set -e\n{}", here(&block.joined()));
+            return format!("set -eo pipefail\n{}", here(&block.joined()));
         }
-        let mut script = String::new();
+        let mut script = "set -o pipefail\n".to_owned();
         let commands = shell::commands(block);
         for (index, command) in commands.iter().enumerate() {
             script.push_str(&here(&command.text));
@@ -248,6 +267,11 @@ impl Stage {
             text(&output.stderr)
         ))
     }
+}
+
+/// Folders with programs of others that the pages' commands need and that no machine has by itself.
+fn tool_folders() -> Vec<PathBuf> {
+    Vec::new()
 }
 
 /// What of the machine the pages' commands need beside the program.
@@ -313,6 +337,7 @@ async fn a_command_that_fails_is_named_by_its_line() {
             "http://127.0.0.1:9",
             ROUTES,
         ),
+        customers: String::new(),
         desk: tempfile::tempdir().unwrap(),
         admin_port: 9,
         control_port: 9,
