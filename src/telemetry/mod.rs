@@ -3,3 +3,4 @@
 pub mod latency;
 pub mod logging;
 pub mod metrics;
+pub mod trend;
