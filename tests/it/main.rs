@@ -8,6 +8,8 @@
 )]
 
 mod admin;
+mod admin_bounds;
+mod canary;
 mod commands;
 mod compatibility;
 mod config;
@@ -27,5 +29,7 @@ mod second_reader;
 mod status_page;
 mod support;
 mod tidy;
+mod tls_versions;
 mod to_kafka;
 mod to_salesforce;
+mod trends;
