@@ -133,7 +133,7 @@ fn command(folder: &Path) -> Command {
     command
         .current_dir(folder.join("cwd"))
         .env("SFBRIDGE_CONFIG", folder.join("sfbridge.yaml"))
-        .env("SFBRIDGE_LOG", "debug,sfbridge=trace")
+        .env("SFBRIDGE_LOG", "trace")
         .env("RUST_BACKTRACE", "full")
         .env("TMPDIR", folder.join("tmp"))
         .env("HOME", folder.join("home"))
