@@ -23,7 +23,7 @@ use crate::kafka::{Connection, Ownership, PositionStore, Topics};
 use crate::routes::loop_guard::{OwnWrites, client_name};
 use crate::routes::route::Shared;
 use crate::routes::state::RouteStatus;
-use crate::runtime::retry::RetryPolicy;
+use crate::runtime::retry::{RetryPolicy, Tried};
 use crate::runtime::shutdown::{Drain, Signals};
 use crate::runtime::task::{Task, spawn};
 use crate::salesforce::Salesforce;
@@ -118,6 +118,9 @@ impl App {
             .iter()
             .map(|route| RouteStatus::new(&route.name, route.flow.direction(), metrics.clone()))
             .collect();
+        if config.admin.show_payloads {
+            statuses.iter().for_each(|status| status.activity.keep_payloads());
+        }
         let (listener, admin_address) = admin::bind(config.admin.listen).await.map_err(|error| Stopped {
             exit: Exit::Configuration,
             failure: Failure::new(
@@ -286,12 +289,19 @@ impl App {
                     failure,
                 });
             }
-            let why = format!("Kafka is not reached yet: {}", chain(&failure));
-            tracing::warn!(remedy = failure.remedy, "{why}");
+            let remedy = failure.remedy.clone();
+            let mut failure = Failure::new(failure.kind, "Kafka is not reached yet").caused_by(failure);
+            failure.remedy = remedy;
+            tracing::warn!(remedy = failure.remedy, "{}", chain(&failure));
+            let pause = delays.next(None);
+            let tried = Tried {
+                times: delays.tries(),
+                logins: 0,
+            };
             for status in self.statuses.iter() {
-                status.waiting(&why, failure.remedy.as_deref(), None);
+                status.fails((&failure).into(), tried, None);
             }
-            tokio::time::sleep(delays.next(None)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -310,15 +320,18 @@ impl App {
                     failure,
                 });
             }
+            let pause = delays.next(failure.retry_after);
+            let tried = Tried {
+                times: delays.tries(),
+                logins: 0,
+            };
             for status in self.statuses.iter() {
                 match failure.action() {
-                    Action::Retry | Action::Wait => {
-                        status.waiting(&chain(&failure), failure.remedy.as_deref(), None)
-                    }
-                    _ => status.halted(&chain(&failure), failure.remedy.as_deref()),
+                    Action::Retry | Action::Wait => status.fails((&failure).into(), tried, None),
+                    _ => status.halts((&failure).into(), tried),
                 }
             }
-            tokio::time::sleep(delays.next(failure.retry_after)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

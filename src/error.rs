@@ -167,17 +167,57 @@ impl StdError for Failure {
 
 /// An error and its causes on one line, for logs and for the `why` of a state.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
+    let message = error.to_string();
+    let causes = causes(error, &message);
+    on_one_line(&message, &causes)
+}
+
+/// What the causes of an error say, the nearest first. What was said before it is left out.
+fn causes(error: &(dyn StdError + 'static), message: &str) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {
         let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
+        let is_said = |text: &str| text.contains(&part);
+        if !is_said(message) && !causes.iter().any(|known| is_said(known)) {
+            causes.push(part);
         }
         cause = error.source();
     }
-    text
+    causes
+}
+
+fn on_one_line(message: &str, causes: &[String]) -> String {
+    let parts = std::iter::once(message).chain(causes.iter().map(String::as_str));
+    parts.collect::<Vec<_>>().join(": ")
+}
+
+/// A failure as people are shown it: it can be kept, compared and sent, which the failure cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureView {
+    pub kind: ErrorKind,
+    pub message: String,
+    /// The nearest first.
+    pub causes: Vec<String>,
+    pub remedy: Option<String>,
+}
+
+impl FailureView {
+    /// On one line, as [`chain`] has it.
+    pub fn text(&self) -> String {
+        on_one_line(&self.message, &self.causes)
+    }
+}
+
+impl From<&Failure> for FailureView {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            kind: failure.kind,
+            message: failure.message.clone(),
+            causes: causes(failure, &failure.message),
+            remedy: failure.remedy.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -194,5 +234,15 @@ mod tests {
         let cause = Failure::new(ErrorKind::Transient, "connection reset");
         let failure = Failure::new(ErrorKind::Transient, "kafka:9092 went away").caused_by(cause);
         assert_eq!(chain(&failure), "kafka:9092 went away: connection reset");
+    }
+
+    #[test]
+    fn what_is_shown_of_a_failure_is_its_chain_in_parts() {
+        let cause = Failure::new(ErrorKind::Transient, "connection reset");
+        let failure = Failure::new(ErrorKind::Transient, "kafka:9092 went away").caused_by(cause);
+        let shared = Failure::shared(&Arc::new(failure));
+        let view = FailureView::from(&shared);
+        assert_eq!(view.causes, ["connection reset"]);
+        assert_eq!(view.text(), chain(&shared));
     }
 }

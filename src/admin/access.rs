@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use super::AdminState;
 
@@ -35,8 +36,10 @@ fn with_token(headers: &HeaderMap, token: &str) -> Result<(), Refusal> {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "))
         .unwrap_or_default();
-    // Comparing digests takes the same time wherever the tokens differ.
-    if Sha256::digest(given.as_bytes()) == Sha256::digest(token.as_bytes()) {
+    // Digests, so that the lengths do not show, and all of their bytes: a comparison that ends at the first difference
+    // would tell, bit by bit, the digest that a guesser could then try words against at home.
+    let (given, wanted) = (Sha256::digest(given.as_bytes()), Sha256::digest(token.as_bytes()));
+    if bool::from(given.ct_eq(&wanted)) {
         Ok(())
     } else {
         Err((

@@ -1,4 +1,5 @@
-//! The last hour of each route: a sample every ten seconds, kept in memory and gone with the process.
+//! The last hour of each route: a sample every ten seconds, kept in memory and gone with the process. Beside it the
+//! last hours of what is used up, seldomer ([`super::trends`]).
 //!
 //! What a route does now is told from snapshots of its counters of the last minute.
 
@@ -15,9 +16,11 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::AdminState;
+use super::trends::Trends;
 use crate::routes::state::RouteStatus;
 use crate::runtime::clock;
 use crate::telemetry::latency::LatencyCounts;
+use crate::telemetry::metrics::Metrics;
 
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(2);
 /// A minute, which the quantiles are of.
@@ -115,15 +118,21 @@ impl RouteHistory {
 
 /// Of all routes, in their order. Some 50 KB a route.
 #[derive(Debug)]
-pub struct History(Box<[Mutex<RouteHistory>]>);
+pub struct History {
+    routes: Box<[Mutex<RouteHistory>]>,
+    pub(super) trends: Trends,
+}
 
 impl History {
     pub fn new(routes: usize) -> Self {
-        Self((0..routes).map(|_| Mutex::default()).collect())
+        Self {
+            routes: (0..routes).map(|_| Mutex::default()).collect(),
+            trends: Trends::new(routes),
+        }
     }
 
     fn look(&self, routes: &[Arc<RouteStatus>], at_ms: i64) {
-        for (history, route) in self.0.iter().zip(routes) {
+        for (history, route) in self.routes.iter().zip(routes) {
             let snapshot = Snapshot {
                 at: Instant::now(),
                 events: route.counters.events_received.load(Ordering::Relaxed),
@@ -134,14 +143,14 @@ impl History {
     }
 
     pub(super) fn pace(&self, route: usize) -> Pace {
-        self.0
+        self.routes
             .get(route)
             .map_or_else(Pace::default, |history| history.lock().pace(SNAPSHOTS_MAX))
     }
 
     /// A route's samples later than `since_ms`, a list for each of their parts.
     fn samples(&self, route: usize, since_ms: i64) -> Value {
-        let Some(history) = self.0.get(route) else {
+        let Some(history) = self.routes.get(route) else {
             return json!({});
         };
         let history = history.lock();
@@ -157,12 +166,14 @@ impl History {
 }
 
 /// Looks at the routes again and again, for ever.
-pub(super) async fn keep(history: Arc<History>, routes: Arc<[Arc<RouteStatus>]>) {
+pub(super) async fn keep(history: Arc<History>, routes: Arc<[Arc<RouteStatus>]>, metrics: Metrics) {
     let mut ticks = interval(SNAPSHOT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        history.look(&routes, clock::now_ms());
+        let now_ms = clock::now_ms();
+        history.look(&routes, now_ms);
+        history.trends.look(&routes, &metrics.limits(), now_ms);
     }
 }
 
@@ -227,7 +238,10 @@ mod tests {
 
     #[test]
     fn only_later_samples_are_asked_for() {
-        let history = History(Box::new([Mutex::new(filled(31))]));
+        let history = History {
+            routes: Box::new([Mutex::new(filled(31))]),
+            trends: Trends::new(1),
+        };
         let all = history.samples(0, 0);
         assert_eq!(
             all["at_ms"],

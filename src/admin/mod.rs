@@ -6,7 +6,7 @@
 //! | `GET /ready` | 200, or 503 naming the routes that are halted or have had no answer for too long |
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /api/routes` | every route with its state, position and counters |
-//! | `GET /api/routes/{name}` | one of them, with its last states and deliveries |
+//! | `GET /api/routes/{name}` | one of them, with its last error explained, its last states and deliveries |
 //! | `GET /api/history` | each route's last hour, a sample every 10 s; `?since=` epoch milliseconds: the later ones |
 //! | `GET /api/stream` | what `/api/routes` answers, every 2 s as server-sent events |
 //! | `GET /api/log` | `{"level": "info"}`: how much is logged |
@@ -22,7 +22,9 @@ mod history;
 mod log;
 mod page;
 mod routes;
+mod serve;
 mod stream;
+mod trends;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,13 +47,11 @@ use crate::telemetry::metrics::Metrics;
 
 pub use about::RouteAbout;
 pub use history::History;
+pub use serve::{BODY_BYTES_MAX, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX};
 
 /// How long a route may go without an answer from its other side before `/ready` fails. Salesforce promises a
 /// keep-alive within 270 seconds, so ten minutes is two missed ones.
 pub const SILENCE_MAX: Duration = Duration::from_secs(600);
-
-/// The largest request body: a log level is all that is taken.
-const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Status pages that may be open at once and be told of changes; a further one asks by itself.
 pub const STREAMS_MAX: usize = 16;
@@ -105,10 +105,9 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAd
 /// Serves until the task is dropped: admin stops last.
 pub async fn serve(listener: TcpListener, state: AdminState) {
     let sampled = (Arc::clone(&state.history), Arc::clone(&state.routes));
-    let _sampling = spawn("route-history", history::keep(sampled.0, sampled.1));
-    if let Err(error) = axum::serve(listener, router(state)).await {
-        tracing::error!(%error, "the admin listener ended");
-    }
+    let sampling = history::keep(sampled.0, sampled.1, state.metrics.clone());
+    let _sampling = spawn("route-history", sampling);
+    serve::connections(listener, router(state)).await;
 }
 
 fn router(state: AdminState) -> Router {
@@ -126,7 +125,7 @@ fn router(state: AdminState) -> Router {
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
         .layer(middleware::from_fn_with_state(state.clone(), access::guard))
-        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(serve::bounded))
         .with_state(state)
 }
 
@@ -135,6 +134,7 @@ async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
     for route in state.routes.iter() {
         route.refresh_gauges(now);
     }
+    state.history.trends.show(&state.routes, &state.metrics, now);
     (
         [(
             header::CONTENT_TYPE,

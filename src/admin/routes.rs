@@ -12,11 +12,14 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::history::Pace;
+use super::trends::{TrendOf, TrendView};
 use super::{AdminState, CommandRequest, RouteAbout, RouteCommand};
-use crate::routes::activity::DeliveryView;
+use crate::config::Flow;
+use crate::routes::activity::{DeliveryView, PayloadView};
 use crate::routes::state::{
     ContractView, FreshReadView, PositionView, RETENTION_SECONDS, RouteState, RouteStatus,
 };
+use crate::routes::trouble::TroubleView;
 use crate::runtime::clock;
 
 #[derive(Debug, Serialize)]
@@ -56,6 +59,9 @@ struct RouteView {
     position_age_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_left_seconds: Option<f64>,
+    /// What will be used up at this pace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trends: Vec<TrendView>,
 }
 
 /// A route alone says more of itself.
@@ -63,15 +69,22 @@ struct RouteView {
 struct RouteDetail {
     #[serde(flatten)]
     route: RouteView,
+    /// The last error, explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<TroubleView>,
     /// The states that it has entered lately, the latest first.
     states: Vec<RouteState>,
     /// The latest first.
     deliveries: Vec<DeliveryView>,
+    /// Some of what came lately, the latest first: only with `admin.show_payloads`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payloads: Option<Vec<PayloadView>>,
 }
 
 fn view(state: &AdminState, at: usize, route: &RouteStatus) -> RouteView {
     let counters = &route.counters;
-    let position_age_seconds = route.position_age_seconds(clock::now_ms());
+    let now_ms = clock::now_ms();
+    let position_age_seconds = route.position_age_seconds(now_ms);
     let (last_error, last_error_since) = route.last_error().unzip();
     RouteView {
         name: route.name.to_string(),
@@ -95,6 +108,7 @@ fn view(state: &AdminState, at: usize, route: &RouteStatus) -> RouteView {
         lag: route.activity.lag(),
         position_age_seconds,
         retention_left_seconds: position_age_seconds.map(|age| RETENTION_SECONDS - age),
+        trends: state.history.trends.route(at, now_ms).into_iter().collect(),
     }
 }
 
@@ -113,6 +127,7 @@ pub(super) fn overview(state: &AdminState) -> Value {
         "now": clock::rfc3339_ms(clock::now_ms()),
         "routes": routes,
         "salesforce_limits": state.metrics.limits(),
+        "trends": state.history.trends.org(clock::now_ms()),
     });
     if !unknown.is_empty() {
         body["assigned_but_unknown"] = json!(unknown);
@@ -129,10 +144,20 @@ pub(super) async fn one(State(state): State<AdminState>, Path(name): Path<String
     let Some((at, route)) = find(&state, &name) else {
         return unknown(&name);
     };
+    let now_ms = clock::now_ms();
+    let mut shown = view(&state, at, route);
+    // Events are delivered to routes to Kafka alone; requests are made by both.
+    let concerns =
+        |trend: &TrendView| trend.what != TrendOf::DeliveryAllocation || route.direction == Flow::TO_KAFKA;
+    shown
+        .trends
+        .extend(state.history.trends.org(now_ms).into_iter().filter(concerns));
     let detail = RouteDetail {
-        route: view(&state, at, route),
+        route: shown,
+        error: route.trouble(now_ms),
         states: route.activity.states(),
         deliveries: route.activity.deliveries(),
+        payloads: route.activity.payloads(),
     };
     Json(detail).into_response()
 }

@@ -14,13 +14,14 @@ use crate::config::{Config, Flow};
 use crate::error::{Failure, chain};
 use crate::kafka::{Assignment, Ownership};
 use crate::routes::route::{RouteEnd, Shared};
-use crate::routes::state::RouteStatus;
+use crate::routes::state::{RouteStatus, StateName};
 use crate::routes::to_kafka::ToKafkaRoute;
 use crate::routes::to_salesforce::ToSalesforceRoute;
-use crate::runtime::retry::RetryPolicy;
+use crate::runtime::retry::{RetryPolicy, Tried};
 use crate::runtime::shutdown::{Drain, Signals, drain};
 use crate::runtime::supervisor::{Ended, Supervisor};
 use crate::runtime::task::{Task, spawn};
+use crate::salesforce::Salesforce;
 
 /// A pause that another instance was told of takes effect here within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -41,6 +42,7 @@ pub(super) struct Bridge {
     paused: watch::Receiver<Option<BTreeSet<Arc<str>>>>,
     look_again: Arc<Notify>,
     _looking: Task<()>,
+    _polling: Task<()>,
 }
 
 impl Bridge {
@@ -65,6 +67,10 @@ impl Bridge {
             paused,
             look_again,
             _looking: spawn("paused-routes", looking),
+            _polling: spawn(
+                "limits",
+                poll_limits(shared.salesforce.clone(), Arc::clone(&statuses)),
+            ),
             _registering: spawn("register-routes", register(Arc::clone(&ownership), names)),
             config,
             statuses,
@@ -107,7 +113,7 @@ impl Bridge {
                 self.running.stop(name);
                 self.halted.remove(name);
                 match &assignment.trouble {
-                    Some(trouble) => status.waiting(&chain(&**trouble), trouble.remedy.as_deref(), None),
+                    Some(trouble) => status.fails((&**trouble).into(), Tried::default(), None),
                     None if assignment.is_elsewhere(name) => status.assigned_elsewhere(),
                     // Before the group has decided, the route is still starting.
                     None => {}
@@ -301,6 +307,26 @@ async fn look(
     }
     // Nothing is asked for; the channel stays open.
     std::future::pending::<()>().await;
+}
+
+/// A look at the routes: none may run here yet, or any more.
+const LIMITS_LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Keeps up with what is left of the org's limits, while a route runs here: one that does has a session.
+async fn poll_limits(salesforce: Salesforce, statuses: Arc<[Arc<RouteStatus>]>) {
+    let is_well = |status: &Arc<RouteStatus>| {
+        let is_well = matches!(status.state_name(), StateName::Streaming | StateName::Idle);
+        is_well && status.runs_here()
+    };
+    let mut remarked = false;
+    loop {
+        let pause = if statuses.iter().any(is_well) {
+            salesforce.rest.poll_limits(&mut remarked).await
+        } else {
+            LIMITS_LOOK_EVERY
+        };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// Notes the routes for the other instances, until Kafka has taken it.

@@ -144,8 +144,9 @@ async fn tail(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
 }
 
 fn say(status: &StreamStatus) {
-    if let StreamStatus::Waiting { why, remedy, .. } = status {
-        let remedy = remedy.as_ref().map(|remedy| format!("; {remedy}"));
+    if let StreamStatus::Waiting { failure, .. } = status {
+        let why = failure.text();
+        let remedy = failure.remedy.as_ref().map(|remedy| format!("; {remedy}"));
         eprintln!("sfbridge: {why}{}", remedy.unwrap_or_default());
     }
 }

@@ -1,8 +1,8 @@
 //! What a route did lately, for whoever looks: its last states, its last deliveries, how long they took, what lags.
-//! All of it is bounded, and nothing of it is a payload or a key.
+//! All of it is bounded, and nothing of it is a payload or a key, unless `admin.show_payloads` asks for payloads.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -15,6 +15,12 @@ use crate::telemetry::latency::Latencies;
 const STATES_MAX: usize = 50;
 /// Deliveries that are remembered.
 const DELIVERIES_MAX: usize = 50;
+/// Payloads that are remembered where they are asked for: with [`PAYLOAD_BYTES_MAX`] 80 KB a route at most.
+const PAYLOADS_MAX: usize = 20;
+/// What is shown of one. Longer ones are cut, visibly.
+const PAYLOAD_BYTES_MAX: usize = 4096;
+/// So that a route at full speed does not write each event as JSON for nobody.
+const PAYLOAD_EVERY_MS: i64 = 50;
 
 /// A transaction to Kafka, or one record to Salesforce. Counts of zero are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -33,6 +39,26 @@ pub struct DeliveryView {
     pub dead_letters: u64,
 }
 
+/// What an event or a record carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PayloadView {
+    /// RFC 3339: when it was decoded.
+    pub at: String,
+    /// A replay id, or `topic[partition]@offset`.
+    pub place: String,
+    /// JSON text; one that was cut ends with `…`.
+    pub value: String,
+    /// The length of the whole value, of one that was cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole_bytes: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Payloads {
+    latest: VecDeque<PayloadView>,
+    last_ms: i64,
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -42,6 +68,8 @@ const fn is_zero(count: &u64) -> bool {
 pub struct Activity {
     states: Mutex<VecDeque<RouteState>>,
     deliveries: Mutex<VecDeque<DeliveryView>>,
+    /// Nowhere to put one unless they are asked for.
+    payloads: OnceLock<Mutex<Payloads>>,
     /// Records of each source partition that are not yet committed.
     lags: Mutex<BTreeMap<(Arc<str>, i32), i64>>,
     /// From the event's own time to its commit.
@@ -78,6 +106,51 @@ impl Activity {
     /// The last deliveries, the latest first.
     pub fn deliveries(&self) -> Vec<DeliveryView> {
         self.deliveries.lock().iter().rev().cloned().collect()
+    }
+
+    /// From now on payloads are kept: `admin.show_payloads`.
+    pub fn keep_payloads(&self) {
+        self.payloads.get_or_init(Mutex::default);
+    }
+
+    /// What was decoded at `place` is `value()`, JSON text: asked for only where payloads are kept and the last one
+    /// was not just now.
+    pub fn decoded(
+        &self,
+        now_ms: i64,
+        place: impl FnOnce() -> String,
+        value: impl FnOnce() -> Option<String>,
+    ) {
+        let Some(payloads) = self.payloads.get() else {
+            return;
+        };
+        let mut payloads = payloads.lock();
+        if (now_ms - payloads.last_ms).abs() < PAYLOAD_EVERY_MS {
+            return;
+        }
+        let Some(mut text) = value() else {
+            return;
+        };
+        payloads.last_ms = now_ms;
+        let whole_bytes = (text.len() > PAYLOAD_BYTES_MAX).then_some(text.len());
+        if whole_bytes.is_some() {
+            text.truncate(text.floor_char_boundary(PAYLOAD_BYTES_MAX));
+            text.shrink_to_fit();
+            text.push('…');
+        }
+        let view = PayloadView {
+            at: clock::rfc3339_ms(now_ms),
+            place: place(),
+            value: text,
+            whole_bytes,
+        };
+        push(&mut payloads.latest, view, PAYLOADS_MAX);
+    }
+
+    /// The last payloads, the latest first; `None` where they are not kept.
+    pub fn payloads(&self) -> Option<Vec<PayloadView>> {
+        let payloads = self.payloads.get()?.lock();
+        Some(payloads.latest.iter().rev().cloned().collect())
     }
 
     /// `None`: the partition is not ours any more.
@@ -144,6 +217,40 @@ mod tests {
         assert_eq!(activity.lag(), Some(7));
         activity.lag_is(&one, None);
         assert_eq!(activity.lag(), Some(4));
+    }
+
+    #[test]
+    fn no_payload_is_made_or_kept_unless_it_is_asked_for() {
+        let activity = Activity::default();
+        activity.decoded(
+            1_000,
+            || unreachable!("nobody asked"),
+            || unreachable!("nobody asked"),
+        );
+        assert_eq!(activity.payloads(), None);
+    }
+
+    #[test]
+    fn payloads_are_bounded_in_number_length_and_pace_and_what_is_cut_says_so() {
+        let activity = Activity::default();
+        activity.keep_payloads();
+        let keep = |at_ms: i64, value: &str| {
+            activity.decoded(at_ms, || at_ms.to_string(), || Some(value.to_owned()));
+        };
+        for n in 1..=30 {
+            keep(n * 1_000, "{}");
+            keep(n * 1_000 + PAYLOAD_EVERY_MS - 1, "too soon");
+        }
+        // Two bytes a letter: the cut falls between two.
+        let long = format!("\"{}\"", "ä".repeat(4_000));
+        keep(31_000, &long);
+        let shown = activity.payloads().unwrap();
+        assert_eq!(shown.len(), PAYLOADS_MAX);
+        assert!(shown.iter().all(|payload| payload.value != "too soon"));
+        assert_eq!(shown[0].whole_bytes, Some(long.len()));
+        assert!(shown[0].value.ends_with('…') && shown[0].value.len() <= PAYLOAD_BYTES_MAX + 3);
+        assert_eq!((&*shown[1].place, &*shown[1].value), ("30000", "{}"));
+        assert_eq!(shown[1].whole_bytes, None);
     }
 
     #[test]

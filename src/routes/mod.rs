@@ -24,4 +24,5 @@ pub mod state;
 pub mod to_kafka;
 pub mod to_salesforce;
 pub mod tracker;
+pub mod trouble;
 mod waits;

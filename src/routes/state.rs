@@ -8,7 +8,10 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::activity::Activity;
+use super::trouble::{Trouble, TroubleView};
+use crate::error::{ErrorKind, FailureView};
 use crate::runtime::clock;
+use crate::runtime::retry::Tried;
 use crate::telemetry::metrics::{Metrics, RouteLabel, StateLabels, SubjectLabels};
 
 /// Salesforce keeps events for 72 hours; a position older than that is lost.
@@ -142,8 +145,7 @@ struct Inner {
     fresh_reads: Vec<FreshReadView>,
     gap: HeldGap,
     assignment: Assignment,
-    /// With when it began, RFC 3339.
-    last_error: Option<(String, String)>,
+    trouble: Option<Trouble>,
 }
 
 /// The shared handle of one route.
@@ -181,7 +183,7 @@ impl RouteStatus {
                 fresh_reads: Vec::new(),
                 gap: HeldGap::None,
                 assignment: Assignment::Pending,
-                last_error: None,
+                trouble: None,
             }),
             last_answer_ms: AtomicI64::new(clock::now_ms()),
             position_ms: AtomicI64::new(0),
@@ -264,8 +266,8 @@ impl RouteStatus {
         self.set(StateName::Draining, None, None, None);
     }
 
+    /// Something is waited for that is no failure.
     pub fn waiting(&self, why: &str, remedy: Option<&str>, until_ms: Option<i64>) {
-        self.failed(why);
         self.set(
             StateName::Waiting,
             Some(why.to_owned()),
@@ -274,14 +276,19 @@ impl RouteStatus {
         );
     }
 
+    /// A failure that passes: the route waits, until when where that is known.
+    pub fn fails(&self, failure: FailureView, tried: Tried, until_ms: Option<i64>) {
+        let (why, remedy) = (failure.text(), failure.remedy.clone());
+        self.failed(failure, tried);
+        self.set(StateName::Waiting, Some(why), remedy, until_ms);
+    }
+
     /// An error begins, or goes on.
-    fn failed(&self, why: &str) {
+    fn failed(&self, failure: FailureView, tried: Tried) {
         let mut inner = self.inner.lock();
         let is_over = matches!(inner.state.name, StateName::Streaming | StateName::Idle);
-        match &inner.last_error {
-            Some((known, _)) if known == why && !is_over => {}
-            _ => inner.last_error = Some((why.to_owned(), clock::rfc3339_ms(clock::now_ms()))),
-        }
+        let before = inner.trouble.take().filter(|_| !is_over);
+        inner.trouble = Some(Trouble::after(before, failure, tried, clock::now_ms()));
     }
 
     /// The wait is over: the state from before it, unless another one has come since.
@@ -292,15 +299,23 @@ impl RouteStatus {
         }
     }
 
+    /// The route halts for a reason that has no failure of its own.
     pub fn halted(&self, why: &str, remedy: Option<&str>) {
-        self.failed(why);
+        let failure = FailureView {
+            kind: ErrorKind::Unknown,
+            message: why.to_owned(),
+            causes: Vec::new(),
+            remedy: remedy.map(str::to_owned),
+        };
+        self.halts(failure, Tried::default());
+    }
+
+    /// A failure that a person must mend.
+    pub fn halts(&self, failure: FailureView, tried: Tried) {
+        let (why, remedy) = (failure.text(), failure.remedy.clone());
         tracing::error!(route = %self.name, why, remedy, "route halted");
-        self.set(
-            StateName::Halted,
-            Some(why.to_owned()),
-            remedy.map(str::to_owned),
-            None,
-        );
+        self.failed(failure, tried);
+        self.set(StateName::Halted, Some(why), remedy, None);
     }
 
     /// The group gave the route to this process.
@@ -412,7 +427,16 @@ impl RouteStatus {
 
     /// The last error and when it began, RFC 3339.
     pub fn last_error(&self) -> Option<(String, String)> {
-        self.inner.lock().last_error.clone()
+        let inner = self.inner.lock();
+        let trouble = inner.trouble.as_ref()?;
+        Some((trouble.text(), clock::rfc3339_ms(trouble.since_ms())))
+    }
+
+    /// The last error with its causes, what was tried and what happens next.
+    pub fn trouble(&self, now_ms: i64) -> Option<TroubleView> {
+        let inner = self.inner.lock();
+        let trouble = inner.trouble.as_ref()?;
+        Some(trouble.view(&inner.state, now_ms))
     }
 
     /// A position was committed (or read at the start): `at_ms` is when it was current.

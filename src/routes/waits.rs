@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use super::state::RouteStatus;
-use crate::error::{Action, Failure, chain};
+use crate::error::{Action, Failure, FailureView, chain};
 use crate::runtime::clock;
-use crate::runtime::retry::{Delays, RetryPolicy};
+use crate::runtime::retry::{Delays, RetryPolicy, Tried};
 
 /// The two rows of pauses: for what passes, and for limits.
 #[derive(Debug)]
 pub(super) struct Pauses {
     pub(super) transient: Delays,
     pub(super) throttled: Delays,
+    /// Failures of this row that a new login was to mend.
+    logins: u32,
 }
 
 impl Pauses {
@@ -19,18 +21,32 @@ impl Pauses {
         Self {
             transient: RetryPolicy::TRANSIENT.delays(),
             throttled: RetryPolicy::THROTTLED.delays(),
+            logins: 0,
         }
     }
 
     pub(super) fn reset(&mut self) {
         self.transient.reset();
         self.throttled.reset();
+        self.logins = 0;
+    }
+
+    /// Since the last success.
+    pub(super) const fn tried(&self) -> Tried {
+        Tried {
+            times: self.transient.tries().saturating_add(self.throttled.tries()),
+            logins: self.logins,
+        }
     }
 
     /// How long to wait after this failure; None: waiting does not help.
     pub(super) fn after(&mut self, failure: &Failure) -> Option<Duration> {
         match failure.action() {
-            Action::Retry | Action::Refresh => Some(self.transient.next(failure.retry_after)),
+            Action::Retry => Some(self.transient.next(failure.retry_after)),
+            Action::Refresh => {
+                self.logins = self.logins.saturating_add(1);
+                Some(self.transient.next(failure.retry_after))
+            }
             Action::Wait => Some(self.throttled.next(failure.retry_after)),
             _ => None,
         }
@@ -73,7 +89,7 @@ where
             return Err(Interrupted::Failed(failure));
         };
         before.get_or_insert_with(|| status.state());
-        show(status, &failure, pause);
+        show(status, &failure, pauses.tried(), pause);
         tokio::select! {
             () = &mut stopped => return Err(Interrupted::Stopped),
             () = tokio::time::sleep(pause) => {}
@@ -82,17 +98,19 @@ where
 }
 
 /// Shows that the route waits, why, and until when it does.
-pub(super) fn show(status: &RouteStatus, failure: &Failure, pause: Duration) {
+pub(super) fn show(status: &RouteStatus, failure: &Failure, tried: Tried, pause: Duration) {
     let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
     tracing::warn!(route = %status.name, kind = failure.kind.name(), error = %chain(failure), pause_ms = pause.as_millis(), "waiting");
-    status.waiting(&chain(failure), failure.remedy.as_deref(), Some(until_ms));
+    status.fails(failure.into(), tried, Some(until_ms));
 }
 
 /// Shows that the route halts.
-pub(super) fn halt(status: &RouteStatus, why: &str, remedy: Option<&str>) {
+pub(super) fn halt(status: &RouteStatus, failure: &Failure, tried: Tried) {
     let restart = || {
         let route = &status.name;
         format!("mend the cause, then restart the route: POST /api/routes/{route}/restart")
     };
-    status.halted(why, Some(&remedy.map_or_else(restart, str::to_owned)));
+    let mut view = FailureView::from(failure);
+    view.remedy.get_or_insert_with(restart);
+    status.halts(view, tried);
 }

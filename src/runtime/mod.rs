@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod flight;
+pub mod panics;
 pub mod retry;
 pub mod shutdown;
 pub mod supervisor;

@@ -77,6 +77,43 @@ impl Delays {
     }
 }
 
+/// What was done about a failure so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Tries that failed. 0: whoever tries does not count.
+    pub times: u32,
+    /// New logins among them.
+    pub logins: u32,
+}
+
+impl Tried {
+    /// With the try that has just failed.
+    #[must_use]
+    pub const fn once_more(self) -> Self {
+        Self {
+            times: self.times.saturating_add(1),
+            ..self
+        }
+    }
+}
+
+/// `tried 5 times: 4 retries with back-off, one token refresh`
+impl std::fmt::Display for Tried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.times {
+            0 => return f.write_str("whoever tries does not count"),
+            1 => f.write_str("tried once")?,
+            2 => f.write_str("tried twice: one retry with back-off")?,
+            times => write!(f, "tried {times} times: {} retries with back-off", times - 1)?,
+        }
+        match self.logins {
+            0 => Ok(()),
+            1 => f.write_str(", one token refresh"),
+            logins => write!(f, ", {logins} token refreshes"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +140,20 @@ mod tests {
             Duration::from_secs(42)
         );
         assert_eq!(delays.next(Some(Duration::from_secs(86_400))), TOLD_DELAY_MAX);
+    }
+
+    #[test]
+    fn what_was_tried_is_told_in_words() {
+        let told = |times, logins| Tried { times, logins }.to_string();
+        assert_eq!(told(1, 0), "tried once");
+        assert_eq!(
+            told(2, 1),
+            "tried twice: one retry with back-off, one token refresh"
+        );
+        assert_eq!(
+            told(5, 2),
+            "tried 5 times: 4 retries with back-off, 2 token refreshes"
+        );
     }
 
     #[test]

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 
+use super::panics;
 use super::shutdown::{Stop, StopSignal, stop_pair};
 
 /// How a task ended.
@@ -71,7 +72,7 @@ impl<T: Send + 'static> Supervisor<T> {
             let (id, ended) = match self.tasks.join_next_with_id().await {
                 None => std::future::pending().await,
                 Some(Ok((id, value))) => (id, Ended::With(value)),
-                Some(Err(error)) => (error.id(), Ended::Panicked(error.to_string())),
+                Some(Err(error)) => (error.id(), Ended::Panicked(told(error))),
             };
             let name = self
                 .running
@@ -83,6 +84,13 @@ impl<T: Send + 'static> Supervisor<T> {
                 return (name, ended);
             }
         }
+    }
+}
+
+fn told(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => format!("{}; the log says where", panics::said(&*payload)),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -103,10 +111,17 @@ mod tests {
             stop.stopped().await;
             "stopped"
         });
-        supervisor.start(&"bad".into(), |_| async { panic!("a bug") });
+        let value = "Secret Name".to_owned();
+        supervisor.start(&"bad".into(), |_| async move { panic!("a bug with {value}") });
         let (name, ended) = supervisor.next_end().await;
         assert_eq!(&*name, "bad");
-        assert!(matches!(ended, Ended::Panicked(_)));
+        let Ended::Panicked(why) = ended else {
+            unreachable!()
+        };
+        assert!(
+            !why.contains("Secret") && why.contains("the log says where"),
+            "{why}"
+        );
         assert_eq!(supervisor.left(), ["good"]);
         supervisor.stop("good");
         let (name, ended) = supervisor.next_end().await;

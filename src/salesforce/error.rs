@@ -240,14 +240,17 @@ fn by_status(status: Code) -> (ErrorKind, Remedy) {
     }
 }
 
-/// What the line or a proxy said, short. A server's text that comes with a code is not repeated.
+/// What the line said, or what tonic makes of a proxy's answer, short. The text of a server is not repeated: it may
+/// quote a value.
 fn line(status: &Status) -> Option<String> {
     const SHOWN_MAX: usize = 200;
-    let transport = StdError::source(status).map(chain);
-    let text = transport.unwrap_or_else(|| match by_status(status.code()).0 {
-        Transient | Throttled => status.message().to_owned(),
-        _ => String::new(),
-    });
+    /// "…, mapped from HTTP status code 502"
+    const OF_A_PROXY: &str = "grpc-status header missing";
+    let text = match StdError::source(status) {
+        Some(transport) => chain(transport),
+        None if status.message().starts_with(OF_A_PROXY) => status.message().to_owned(),
+        None => String::new(),
+    };
     let text: String = text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
     (!text.is_empty()).then_some(text)
 }
@@ -408,6 +411,23 @@ mod tests {
         let shown = format!("{failure:?} {}", chain(&failure));
         assert!(!shown.contains("Secret Name"), "{shown}");
         assert!(shown.contains("service.unavailable") && shown.contains("4711"));
+    }
+
+    #[test]
+    fn without_a_code_only_the_lines_own_words_are_shown() {
+        let told = |status: Status| {
+            let failure = CallError::from_status(&status).into_failure("/data/X", "u");
+            chain(&failure)
+        };
+        let server = told(Status::unavailable("Secret Name"));
+        assert!(!server.contains("Secret"), "{server}");
+        let proxy = told(Status::unavailable(
+            "grpc-status header missing, mapped from HTTP status code 502",
+        ));
+        assert!(proxy.contains("502"), "{proxy}");
+        let reset = std::io::Error::other("connection reset");
+        let line = told(Status::from_error(Box::new(reset)));
+        assert!(line.contains("connection reset"), "{line}");
     }
 
     #[test]

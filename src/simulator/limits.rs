@@ -40,6 +40,11 @@ impl Allowance {
         Self::new(HOUR_MS, 250_000, false)
     }
 
+    /// Of an org with the high-volume add-on. It is told and never enforced: a benchmark may read more.
+    pub(super) fn of_deliveries() -> Self {
+        Self::new(24 * HOUR_MS, 100_000_000, false)
+    }
+
     fn new(window_ms: i64, max: u64, is_enforced: bool) -> Self {
         Self {
             window_ms,
@@ -54,6 +59,11 @@ impl Allowance {
 
     /// Uses up one; false where none is left.
     pub(super) fn take(&self, now_ms: i64) -> bool {
+        self.take_many(1, now_ms)
+    }
+
+    /// Uses up so many; false where none is left.
+    pub(super) fn take_many(&self, count: u64, now_ms: i64) -> bool {
         let mut state = self.state.lock();
         let began_at_ms = *state.began_at_ms.get_or_insert(now_ms);
         if now_ms.saturating_sub(began_at_ms) >= self.window_ms {
@@ -63,7 +73,7 @@ impl Allowance {
         if state.is_enforced && state.used >= state.max {
             return false;
         }
-        state.used += 1;
+        state.used += count;
         true
     }
 
@@ -79,11 +89,11 @@ impl Allowance {
         json!({"Max": max, "Remaining": max.saturating_sub(used)})
     }
 
-    fn set(&self, max: u64, used: u64) {
+    fn set(&self, max: u64, used: u64, is_enforced: bool) {
         let mut state = self.state.lock();
         state.max = max;
         state.used = used;
-        state.is_enforced = true;
+        state.is_enforced = is_enforced;
         state.began_at_ms = None;
     }
 }
@@ -91,19 +101,25 @@ impl Allowance {
 impl Control {
     /// The most REST requests a day, and how many of them are used. Beyond it: 403 `REQUEST_LIMIT_EXCEEDED`.
     pub fn set_daily_requests(&self, max: u64, used: u64) {
-        self.org().daily_requests.set(max, used);
+        self.org().daily_requests.set(max, used, true);
     }
 
     /// The most batches of Bulk API 2.0 a day (10,000 rows each), and how many of them are used. A job beyond it
     /// fails with `ExceededQuota`.
     pub fn set_daily_batches(&self, max: u64, used: u64) {
-        self.org().daily_batches.set(max, used);
+        self.org().daily_batches.set(max, used, true);
     }
 
     /// The most events published an hour, and how many of them are. Each event beyond it is refused with
     /// `LIMIT_EXCEEDED`.
     pub fn set_hourly_publishes(&self, max: u64, used: u64) {
-        self.org().hourly_publishes.set(max, used);
+        self.org().hourly_publishes.set(max, used, true);
+    }
+
+    /// The most events delivered a day to all subscribers together, and how many of them are. It is shown in
+    /// `/limits` and not enforced.
+    pub fn set_daily_deliveries(&self, max: u64, used: u64) {
+        self.org().daily_deliveries.set(max, used, false);
     }
 }
 
@@ -114,7 +130,7 @@ mod tests {
     #[test]
     fn what_is_used_up_comes_back_with_the_next_window() {
         let requests = Allowance::of_requests();
-        requests.set(2, 1);
+        requests.set(2, 1, true);
         assert!(requests.take(1_000));
         assert!(!requests.take(2_000));
         assert_eq!(requests.level(), (2, 2));
@@ -124,10 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn deliveries_are_told_and_never_refused() {
+        let events = Allowance::of_deliveries();
+        events.set(100, 90, false);
+        assert!(events.take_many(50, 0));
+        assert_eq!(events.shown(), json!({"Max": 100, "Remaining": 0}));
+    }
+
+    #[test]
     fn publishing_is_without_end_until_a_limit_is_set() {
         let events = Allowance::of_publishes();
         assert!((0..250_001).all(|_| events.take(0)));
-        events.set(1, 0);
+        events.set(1, 0, true);
         assert!(events.take(0) && !events.take(0));
     }
 }

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use crate::runtime::clock;
 pub use table::{
-    Build, CauseLabels, DEFINITIONS, Definition, KindLabels, Limit, MetricKind, Outcome, OutcomeLabels,
-    PartitionLabels, RouteLabel, StateLabels, SubjectLabels, Table, Values,
+    Build, CauseLabels, DEFINITIONS, Definition, KindLabels, Limit, MetricKind, NoLabels, Outcome,
+    OutcomeLabels, PartitionLabels, RouteLabel, StateLabels, SubjectLabels, Table, Values,
 };
 
 /// A gauge of seconds or ratios.
@@ -33,6 +33,9 @@ pub struct LimitView {
     pub remaining: u64,
     /// RFC 3339.
     pub seen: String,
+    /// The same, epoch milliseconds.
+    #[serde(skip)]
+    pub seen_ms: i64,
 }
 
 /// The program's metrics; cheap to clone.
@@ -81,11 +84,13 @@ impl Metrics {
         self.salesforce_limit_remaining
             .get_or_create(&label)
             .set(i64::try_from(remaining).unwrap_or(i64::MAX));
+        let seen_ms = clock::now_ms();
         let view = LimitView {
             name,
             max,
             remaining,
-            seen: clock::rfc3339_ms(clock::now_ms()),
+            seen: clock::rfc3339_ms(seen_ms),
+            seen_ms,
         };
         self.0.limits.lock().insert(name, view);
     }

@@ -4,3 +4,4 @@ pub mod latency;
 pub mod logging;
 pub mod metrics;
 pub mod traces;
+pub mod trend;

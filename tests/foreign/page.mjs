@@ -122,9 +122,12 @@ async function operator() {
   await page.goto(`${given.url}/#/routes/${halted}`);
   await page.waitForSelector("[data-key=error]");
   seen.page.error = await text("error");
+  seen.overflow.push(await overflow(page));
+  await picture(page, "status-route");
   await page.goto(`${given.url}/#/routes/${back}`);
   await page.waitForSelector("[data-key=dead] [data-copy]");
   seen.page.commands = await text("dead");
+  seen.page.payloads = await text("payloads");
   await page.goto(`${given.url}/#/routes/nobody`);
   await page.waitForFunction(() => document.querySelector(".summary")?.textContent.includes("no route nobody"));
   await page.close();
@@ -161,7 +164,39 @@ async function operator() {
   seen.refusal = await poor.$eval("#ask-error", (node) => node.textContent);
   await poor.close();
 
+  seen.trends = await trends(flowing);
   seen.hostile = await hostile(flowing);
+}
+
+/** What ends today, as the bridge would tell it after hours. */
+async function trends(route) {
+  const page = await open();
+  const trend = (what, hours) => ({
+    what, exhausted_at: new Date(Date.now() + hours * 3600000).toISOString(), exhausted_in_seconds: hours * 3600,
+    pace_per_hour: what === "retention" ? 3600 : 6230, observed_seconds: 10800,
+  });
+  await page.setRequestInterception(true);
+  page.on("request", async (request) => {
+    const path = new URL(request.url()).pathname;
+    if (path === "/api/stream") return request.respond({ status: 503, body: "too many streams" });
+    if (!/^\/api\/routes(\/|$)/.test(path) || request.method() !== "GET") return request.continue();
+    const answer = await (await fetch(request.url())).json();
+    const org = [trend("delivery_allocation", 3), trend("api_requests", 5)];
+    if (answer.routes) {
+      answer.trends = org;
+      for (const one of answer.routes) if (one.name === route) one.trends = [trend("retention", 60)];
+    } else answer.trends = [trend("retention", 60), ...org];
+    return request.respond({ status: 200, contentType: "application/json", body: JSON.stringify(answer) });
+  });
+  await page.reload();
+  await page.waitForSelector("[data-key=limits] .trend");
+  const text = (selector) => page.$eval(selector, (node) => node.innerText);
+  const told = { org: await text("[data-key=limits] .trend"), card: await text(`${card(route)} .trend`) };
+  await page.goto(`${given.url}/#/routes/${route}`);
+  await page.waitForSelector(`${card(route)} .trend [data-key=api_requests]`);
+  told.route = await text(`${card(route)} .trend`);
+  await page.close();
+  return told;
 }
 
 /** A page of somebody else, in the operator's browser. */

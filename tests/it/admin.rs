@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::Value;
 use sfbridge::admin::STREAMS_MAX;
 use sfbridge::simulator::faults::Then;
+use sfbridge::simulator::oauth::{Refusal, TokenFault};
 use sfbridge::simulator::{Change, ChangeType, RawEvent, Simulator, SimulatorSettings, TestEvents};
 
 use crate::need;
@@ -397,4 +398,102 @@ async fn a_halted_route_is_named_by_ready_and_a_restart_takes_it_up_again() {
     assert_eq!(bridge.get("/ready").await.unwrap().0, 200);
     here.org.emit_test_events(&TestEvents::new(1)).unwrap();
     here.until_seen(1).await;
+}
+
+#[tokio::test]
+async fn a_halt_is_explained_with_its_causes_and_what_a_person_must_do() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    here.org.set_permitted(ACCOUNTS, false).unwrap();
+    let bridge = Bridge::start(&here.setup).await;
+    let shown = bridge.until_state("accounts", &["halted"]).await;
+    let error = &shown["error"];
+    assert_eq!(error["kind"], "denied", "{shown}");
+    assert_eq!(error["text"], shown["last_error"]);
+    assert_eq!(error["since"], shown["last_error_since"]);
+    let causes = error["causes"].as_array().unwrap();
+    assert!(
+        causes
+            .iter()
+            .any(|cause| cause.as_str().unwrap().contains("topic.")),
+        "the code that Salesforce answered: {shown}"
+    );
+    assert_eq!(error["tried"], "tried once");
+    let next = error["next"].as_str().unwrap();
+    let remedy = shown["state"]["remedy"].as_str().unwrap();
+    assert!(next.starts_with("halted") && next.contains(remedy), "{next}");
+    assert_eq!(error["is_over"], false);
+    here.org.set_permitted(ACCOUNTS, true).unwrap();
+    assert_eq!(bridge.post("/api/routes/accounts/restart").await.0, 202);
+    let shown = bridge.until_state("accounts", &["streaming", "idle"]).await;
+    assert_eq!(shown["error"]["is_over"], true, "{shown}");
+}
+
+#[tokio::test]
+async fn a_wait_is_explained_with_what_was_tried_and_when_it_goes_on() {
+    let here = one_route(need!("kafka", broker::shared())).await;
+    here.org.token_fault(TokenFault {
+        times: u32::MAX,
+        delay_ms: 0,
+        refusal: Some(Refusal {
+            http_status: 503,
+            error: "unavailable".to_owned(),
+            description: String::new(),
+        }),
+    });
+    let bridge = Bridge::start(&here.setup).await;
+    let shown = until(PATIENCE, "the third try", || async {
+        let shown = bridge.route("accounts").await?;
+        let is_third = shown["error"]["tries"].as_u64()? >= 3;
+        (is_third && shown["state"]["name"] == "waiting").then_some(shown)
+    })
+    .await;
+    let error = &shown["error"];
+    assert_eq!(error["kind"], "transient", "{shown}");
+    let tried = error["tried"].as_str().unwrap();
+    assert!(
+        tried.starts_with("tried ") && tried.ends_with("retries with back-off"),
+        "{tried}"
+    );
+    assert_eq!(error["next_at"], shown["state"]["until"]);
+    let next = error["next"].as_str().unwrap();
+    assert!(
+        next.starts_with("next try in ") || next == "it is trying again",
+        "{next}"
+    );
+    assert!(error["latest"].as_str() > error["since"].as_str(), "{error}");
+}
+
+#[tokio::test]
+async fn payloads_are_shown_where_the_configuration_says_so_and_nowhere_else() {
+    let kafka = need!("kafka", broker::shared());
+    for (is_on, admin) in [(false, ""), (true, "  show_payloads: true\n")] {
+        let mut here = one_route(kafka.clone()).await;
+        here.setup.admin = admin.to_owned();
+        let bridge = Bridge::start(&here.setup).await;
+        let change = Change::new("Account", ChangeType::Create).field("Name", "a name to be seen");
+        here.org.change(&change).unwrap();
+        let shown = until(PATIENCE, "the record", || async {
+            let shown = bridge.route("accounts").await?;
+            (shown["records_written"] == 1).then_some(shown)
+        })
+        .await;
+        let (_, list) = bridge.get("/api/routes").await.unwrap();
+        assert!(!list.contains("a name to be seen"), "{list}");
+        if !is_on {
+            assert!(shown.get("payloads").is_none(), "{shown}");
+            assert!(!shown.to_string().contains("a name to be seen"), "{shown}");
+            continue;
+        }
+        let [payload] = shown["payloads"].as_array().unwrap().as_slice() else {
+            panic!("{shown}")
+        };
+        let value: Value = serde_json::from_str(payload["value"].as_str().unwrap()).unwrap();
+        assert_eq!(value["Name"], "a name to be seen");
+        let replay_id = payload["place"].as_str().unwrap();
+        assert!(
+            hex::decode(replay_id).is_ok_and(|bytes| !bytes.is_empty()),
+            "{payload}"
+        );
+        assert!(!bridge.log().contains("a name to be seen"), "{}", bridge.log());
+    }
 }

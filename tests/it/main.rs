@@ -8,6 +8,8 @@
 )]
 
 mod admin;
+mod admin_bounds;
+mod canary;
 mod commands;
 mod compatibility;
 mod config;
@@ -30,5 +32,7 @@ mod status_page;
 mod support;
 mod telemetry;
 mod tidy;
+mod tls_versions;
 mod to_kafka;
 mod to_salesforce;
+mod trends;

@@ -39,7 +39,9 @@ async fn an_operator_sees_what_flows_and_what_is_stuck_and_acts() {
         ),
     ]
     .concat();
-    let bridge = Bridge::start(&Setup::new(&unique("crm"), &kafka, &org, &routes)).await;
+    let mut setup = Setup::new(&unique("crm"), &kafka, &org, &routes);
+    setup.admin = "  show_payloads: true\n".to_owned();
+    let bridge = Bridge::start(&setup).await;
     topic::produce(&kafka, &from, &[("c1", Some(&customer)), ("bad", Some("{"))]).await;
     until(PATIENCE, "a dead letter and a record", || async {
         let route = bridge.route("customers").await?;
@@ -137,7 +139,36 @@ fn shown(seen: &Value) {
         commands.contains("sfbridge dead-letters redrive --route customers"),
         "{commands}"
     );
-    assert!(text(page, "error").contains("ContactChangeEvent"), "{page}");
+    let error = text(page, "error");
+    for part in [
+        "What is wrong",
+        "ContactChangeEvent",
+        "denied",
+        "Since: It began ",
+        "Tried: tried once.",
+        "Next: Nothing more until a person",
+        "Causes, the nearest first:",
+        "topic.",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(text(page, "payloads").contains(r#""Name":"One""#), "{page}");
+    let trends = &seen["trends"];
+    let org = text(trends, "org");
+    for part in [
+        "At this pace the daily delivery allocation is used up at ",
+        ", in 3 h 0 min.",
+        "the daily API requests are used up at ",
+    ] {
+        assert!(org.contains(part), "{part}: {org}");
+    }
+    let retention = "At this pace Salesforce drops what this route has yet to read at ";
+    assert!(text(trends, "card").starts_with(retention), "{trends}");
+    let route = text(trends, "route");
+    assert!(
+        route.contains(retention) && route.contains("delivery allocation"),
+        "{trends}"
+    );
 }
 
 fn acted(seen: &Value) {
@@ -156,7 +187,7 @@ fn acted(seen: &Value) {
 
 fn fits(seen: &Value) {
     let overflow = seen["overflow"].as_array().unwrap();
-    assert_eq!(overflow.len(), 4);
+    assert_eq!(overflow.len(), 5);
     assert!(
         overflow.iter().all(|pixels| pixels.as_i64() <= Some(0)),
         "nothing stands out to the right: {overflow:?}"

@@ -198,6 +198,12 @@ const moment = (text) => {
   const today = at.toDateString() === new Date().toDateString();
   return today ? clock(at) : `${at.toLocaleDateString([], { month: "short", day: "numeric" })} ${clock(at)}`;
 };
+/** Hours ahead nobody wants the seconds. */
+const soon = (text) => {
+  const at = new Date(text);
+  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  return at.toDateString() === new Date().toDateString() ? time : `${time} on ${at.toLocaleDateString([], { month: "short", day: "numeric" })}`;
+};
 const count = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
 
 function seconds(value) {
@@ -214,6 +220,22 @@ function seconds(value) {
 const rate = (value) => (value > 0 && value < 10 ? value.toFixed(1) : count(Math.round(value)));
 const ago = (text) => Math.max(0, (Date.now() + now.skewMs - Date.parse(text)) / 1000);
 const DIRECTIONS = { to_kafka: "Salesforce → Kafka", to_salesforce: "Kafka → Salesforce" };
+
+const ENDS = {
+  delivery_allocation: "the daily delivery allocation is used up",
+  api_requests: "the daily API requests are used up",
+  retention: "Salesforce drops what this route has yet to read",
+};
+
+/** What will be used up, and when. */
+function trends(list) {
+  if (!list?.length) return null;
+  return h("div", { class: "trend", "data-key": "trends" }, list.map((one) => h("p", { "data-key": one.what },
+    h("b", null, "At this pace "), `${ENDS[one.what] ?? one.what} at ${soon(one.exhausted_at)}, in ${seconds(one.exhausted_in_seconds)}. `,
+    h("span", { class: "since" }, one.what === "retention"
+      ? `It fell behind by ${seconds(one.pace_per_hour)} an hour, over the last ${seconds(one.observed_seconds)}.`
+      : `${count(Math.round(one.pace_per_hour))} an hour, over the last ${seconds(one.observed_seconds)}.`))));
+}
 
 /** What happens if nobody does anything. */
 function next(shown) {
@@ -360,6 +382,7 @@ function card(shown, isAlone) {
       buttons(shown)),
     shown.from && h("p", { class: "path" }, `${shown.from.join(", ")} → ${shown.to.join(", ")}`),
     story(shown),
+    trends(shown.trends),
     h("div", { class: "body" }, numbers(shown),
       isAlone ? null : chart("Events/s", now.history[shown.name], "events_per_second", rate)));
 }
@@ -380,6 +403,8 @@ const LIMITS = {
   DailyApiRequests: "API requests, 24 h", DailyBulkApiBatches: "Bulk batches, 24 h",
   DailyDeliveredPlatformEvents: "Delivered events, 24 h", HourlyPublishedPlatformEvents: "Published events, 1 h",
   HourlyPublishedStandardVolumePlatformEvents: "Published standard-volume events, 1 h",
+  DailyStandardVolumePlatformEvents: "Delivered standard-volume events, 24 h",
+  MonthlyPlatformEvents: "Delivered events, month", MonthlyPlatformEventsUsageEntitlement: "Delivered events, month",
 };
 
 function limits(list) {
@@ -392,7 +417,34 @@ function limits(list) {
     }),
     h("p", { class: "note" }, `${limit.name}, as of ${moment(limit.seen)}`));
   return h("section", { class: "card", "data-key": "limits" }, h("h3", null, "The org's limits"),
+    trends(now.overview.trends),
     h("div", { class: "limits" }, list.map(one)));
+}
+
+/** The last error in plain words: what, since when, what was tried, what comes next, and what caused it. */
+function trouble(shown) {
+  const { error } = shown;
+  if (!error) return null;
+  const since = `It began ${moment(error.since)}${error.latest === error.since ? "" : ` and came last ${moment(error.latest)}`}`;
+  return h("section", { class: "card", "data-key": "error" }, h("h3", null, error.is_over ? "Last error (it is over)" : "What is wrong"),
+    h("p", null, error.text),
+    h("dl", { class: "numbers" },
+      number("Kind", error.kind.replaceAll("_", " ")), number("Tries", error.tries === undefined ? undefined : count(error.tries))),
+    h("p", null, h("b", null, "Since: "), `${since}.`),
+    error.tried && h("p", null, h("b", null, "Tried: "), `${error.tried}.`),
+    h("p", null, h("b", null, "Next: "), error.is_over ? `nothing: the route is ${shown.state.name}, since ${moment(shown.state.since)}.` : next(shown) ?? `${error.next}.`),
+    error.causes.length ? [h("p", null, h("b", null, "Causes, the nearest first:")), h("ol", null, error.causes.map((cause) => h("li", null, cause)))] : null);
+}
+
+function payloads(shown) {
+  if (!shown.payloads) return null;
+  const isBack = shown.direction === "to_salesforce";
+  return h("section", { class: "card", "data-key": "payloads" }, h("h3", null, "What came"),
+    h("p", { class: "note" }, "Some of the last values, in this process's memory, because admin.show_payloads is on."),
+    shown.payloads.map((one) => h("div", { class: "payload" },
+      h("p", { class: "note" }, `${moment(one.at)}, ${isBack ? "record" : "replay id"} ${one.place}${one.whole_bytes ? `, cut: it has ${count(one.whole_bytes)} bytes` : ""}`),
+      h("pre", null, one.value))),
+    shown.payloads.length ? null : h("p", { class: "note" }, "None since the start."));
 }
 
 function overview() {
@@ -450,8 +502,7 @@ function detail(name) {
       position.replay_id && number("Replay id", position.replay_id, "wide"),
       position.event_time && number("Event time", moment(position.event_time)),
       position.updated_at && number("Position stored", moment(position.updated_at)))),
-    shown.last_error ? h("section", { class: "card", "data-key": "error" }, h("h3", null, "Last error"),
-      h("p", null, shown.last_error), h("p", { class: "note" }, `began ${moment(shown.last_error_since)}; the route is ${shown.state.name} now`)) : null,
+    trouble(shown),
     shown.contracts?.length ? table("Contracts", "contracts", ["Schema id", "Subject", "Topic", "Event", "Salesforce schema"],
       shown.contracts.map((one) => [one.schema_id, one.subject, one.topic, one.event, one.salesforce_schema]), "") : null,
     shown.fresh_reads?.length ? table("To be read again", "fresh", ["Object", "Since", "Command"],
@@ -465,6 +516,7 @@ function detail(name) {
         : null),
     table(isBack ? "Last records" : "Last transactions", "deliveries", ["At", isBack ? "Record" : "Up to replay id", "Outcome"],
       shown.deliveries.slice(0, 15).map((one) => [moment(one.at), one.place, outcome(one)]), "None since the start."),
+    payloads(shown),
     table("States", "states", ["At", "State", "Why"],
       shown.states.map((one) => [moment(one.since), badge(one.name), one.why ?? ""]), ""));
 }

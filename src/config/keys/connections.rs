@@ -313,7 +313,7 @@ const ADMIN: &[Key] = &[
         "show_payloads",
         Shape::Bool(Release::V0_4),
         "false",
-        "Let the status page show what events carry.",
+        "Let the status page and /api/routes/{name} show what some of the last events carried. Held in memory, 20 values a route, cut at 4 KB.",
     ),
 ];
 

@@ -16,7 +16,7 @@ impl Release {
     pub(super) const V0_3: Self = Self(0, 3);
     pub(super) const V0_4: Self = Self(0, 4);
     /// This program. A test compares it with the package's version.
-    pub(super) const CURRENT: Self = Self::V0_3;
+    pub(super) const CURRENT: Self = Self::V0_4;
 
     pub(super) fn has_come(self) -> bool {
         self <= Self::CURRENT

@@ -9,10 +9,20 @@ use super::{Memory, ToKafkaRoute};
 use crate::error::ErrorKind;
 use crate::routes::activity::DeliveryView;
 use crate::routes::gap::GapKind;
+use crate::routes::position::{Position, millis};
 use crate::routes::state::StateName;
 use crate::runtime::clock;
 use crate::salesforce::pubsub::{ReceivedEvent, StreamStatus};
 use crate::telemetry::metrics::{KindLabels, OutcomeLabels, RouteLabel};
+
+/// As of when a position is, epoch milliseconds. One behind events is as old as the last of them: a route that is
+/// hours behind has a position of hours. One behind a keep-alive is of now.
+fn position_time_ms(position: &Position, events: u64, now_ms: i64) -> i64 {
+    let of_event = position.event_time.as_deref().and_then(millis);
+    of_event
+        .filter(|_| events > 0)
+        .map_or(now_ms, |time| time.min(now_ms))
+}
 
 impl ToKafkaRoute {
     /// A transaction is through: counters, metrics, and the position that `/api/routes` shows.
@@ -82,6 +92,7 @@ impl ToKafkaRoute {
         let seconds = |time_ms: &i64| (now_ms - time_ms).max(0) as f64 / 1000.0;
         self.status
             .delivered_after(batch.event_times_ms.iter().map(seconds));
+        let age_from_ms = position_time_ms(&position, batch.taken_events, now_ms);
         let position = position.view();
         if written + filtered + repeated + dead_letters > 0 {
             self.status.activity.delivered(DeliveryView {
@@ -93,7 +104,7 @@ impl ToKafkaRoute {
                 dead_letters,
             });
         }
-        self.status.positioned(position, now_ms);
+        self.status.positioned(position, age_from_ms);
     }
 
     pub(super) fn received(&self, events: &[ReceivedEvent]) {
@@ -131,10 +142,10 @@ impl ToKafkaRoute {
             StreamStatus::Connecting { .. } => self.status.starting("opening the event stream"),
             StreamStatus::Open { .. } => self.status.streaming(),
             StreamStatus::Waiting {
-                why,
-                remedy,
+                failure,
+                tried,
                 until_ms,
-            } => self.status.waiting(why, remedy.as_deref(), Some(*until_ms)),
+            } => self.status.fails(failure.clone(), *tried, Some(*until_ms)),
             StreamStatus::Withheld => {
                 self.status.waiting(
                     "Kafka does not take writes as fast as events come: nothing more is asked of Salesforce",

@@ -17,7 +17,7 @@ use crate::routes::output::{Delivery, Refusal};
 use crate::routes::position::millis;
 use crate::routes::reread::{RereadDecision, decide};
 use crate::runtime::clock;
-use crate::salesforce::event::{DecodedEvent, EventSchema};
+use crate::salesforce::event::{DecodedEvent, EventSchema, write_json};
 use crate::salesforce::pubsub::ReceivedEvent;
 
 impl Intake {
@@ -39,6 +39,7 @@ impl Intake {
             (Err(dead), ..) | (Ok(_), Some(dead), _) => Err(dead),
             (Ok(_), None, None) => Err(Dead::poison("the event has no schema")),
             (Ok(decoded), None, Some(schema)) => {
+                show(into.route, &schema, event, &decoded);
                 let decision = self.decision(into.route, &decoded);
                 // Records that are read again have other values and another change type than the event.
                 let as_it_came = (decision != RereadDecision::Read).then_some((&*event.payload, &decoded));
@@ -347,6 +348,17 @@ impl Intake {
         into.batch.tally.broken += u64::from(reason.kind == ErrorKind::Contract);
         Ok(())
     }
+}
+
+/// For the status page, where it shows payloads.
+fn show(route: &ToKafkaRoute, schema: &EventSchema, event: &ReceivedEvent, decoded: &DecodedEvent) {
+    let value = || {
+        let mut json = Vec::new();
+        write_json(schema, &event.payload, decoded, None, &mut json).ok()?;
+        String::from_utf8(json).ok()
+    };
+    let place = || hex::encode(&event.replay_id);
+    route.status.activity.decoded(clock::now_ms(), place, value);
 }
 
 impl ToKafkaRoute {

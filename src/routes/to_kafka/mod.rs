@@ -107,33 +107,37 @@ impl ToKafkaRoute {
             self.shared.topics.forget_all();
             let failure = match end {
                 RunEnd::Stopped => return RouteEnd::Stopped,
-                RunEnd::Halted(failure) => return self.halt(&chain(&failure), failure.remedy.as_deref()),
-                RunEnd::TooManyDeadLetters => return self.halt_poisoned(),
+                RunEnd::Halted(failure) => return self.halt(&failure, &delays),
+                RunEnd::TooManyDeadLetters => return self.halt_poisoned(&delays),
                 RunEnd::Refused { events, refusal } => {
                     let reason = format!("topic {} refuses the record: {}", refusal.topic, refusal.reason);
                     match memory.search.refused(&events, &reason, refusal.too_large) {
                         Verdict::Again => continue,
                         Verdict::Halt(why) => {
-                            return self
-                                .halt(&why, Some("correct the topic's limits, then restart the route"));
+                            let failure = Failure::new(ErrorKind::Poison, why)
+                                .remedy("correct the topic's limits, then restart the route");
+                            return self.halt(&failure, &delays);
                         }
                     }
                 }
                 RunEnd::Failed(failure) => failure,
             };
             let pause = match failure.action() {
-                Action::Retry | Action::Refresh => delays.transient.next(failure.retry_after),
-                Action::Wait => delays.throttled.next(failure.retry_after),
                 Action::AbortAndReread => match memory.search.aborted(&chain(&failure)) {
                     Verdict::Again => delays.transient.next(None),
-                    Verdict::Halt(why) => return self.halt(&why, failure.remedy.as_deref()),
+                    Verdict::Halt(why) => {
+                        let remedy = failure.remedy.clone();
+                        let mut halt = Failure::new(failure.kind, why).caused_by(failure);
+                        halt.remedy = remedy;
+                        return self.halt(&halt, &delays);
+                    }
                 },
                 Action::StartAgain => {
                     let now = Instant::now();
                     fenced.retain(|at| now.duration_since(*at) < FENCED_WITHIN);
                     fenced.push(now);
                     if fenced.len() >= FENCED_MAX {
-                        return self.halt_fenced(&failure);
+                        return self.halt_fenced(failure, &delays);
                     }
                     delays.transient.next(None)
                 }
@@ -141,9 +145,12 @@ impl ToKafkaRoute {
                     lost = Some(chain(&failure));
                     continue;
                 }
-                _ => return self.halt(&chain(&failure), failure.remedy.as_deref()),
+                _ => match delays.after(&failure) {
+                    Some(pause) => pause,
+                    None => return self.halt(&failure, &delays),
+                },
             };
-            waits::show(&self.status, &failure, pause);
+            waits::show(&self.status, &failure, delays.tried(), pause);
             if !stop.sleep(pause).await {
                 return RouteEnd::Stopped;
             }
@@ -157,37 +164,34 @@ impl ToKafkaRoute {
             .load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    fn halt(&self, why: &str, remedy: Option<&str>) -> RouteEnd {
-        waits::halt(&self.status, why, remedy);
+    fn halt(&self, failure: &Failure, before: &Pauses) -> RouteEnd {
+        waits::halt(&self.status, failure, before.tried().once_more());
         RouteEnd::Halted
     }
 
-    fn halt_poisoned(&self) -> RouteEnd {
+    fn halt_poisoned(&self, before: &Pauses) -> RouteEnd {
         let DeadLetterConfig {
             topic,
             max_consecutive: max,
         } = &self.config.dead_letter;
         let route = &self.config.name;
-        self.halt(
-            &format!("{max} events in a row became dead letters"),
-            Some(&format!(
+        let message = format!("{max} events in a row became dead letters");
+        let failure = Failure::new(ErrorKind::Poison, message).remedy(format!(
                 "see the reasons with `sfbridge dead-letters list --route {route}` (or header sfbridge_error in topic {topic}), mend the cause, then restart the route; `sfbridge dead-letters redrive --route {route}` sends them again"
-            )),
-        )
+        ));
+        self.halt(&failure, before)
     }
 
-    fn halt_fenced(&self, failure: &Failure) -> RouteEnd {
+    fn halt_fenced(&self, failure: Failure, before: &Pauses) -> RouteEnd {
         let remedy = format!(
             "another process runs route {} under the bridge name {}: stop it, or give one of them another `bridge.name`, then restart the route",
             self.config.name, self.shared.bridge
         );
-        self.halt(
-            &format!(
-                "given up, fenced {FENCED_MAX} times within a minute ({})",
-                chain(failure)
-            ),
-            Some(&remedy),
-        )
+        let message = format!("given up, fenced {FENCED_MAX} times within a minute");
+        let failure = Failure::new(failure.kind, message)
+            .remedy(remedy)
+            .caused_by(failure);
+        self.halt(&failure, before)
     }
 }
 

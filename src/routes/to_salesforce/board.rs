@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::error::{Failure, chain};
+use crate::error::{Failure, FailureView};
 use crate::routes::state::RouteStatus;
+use crate::runtime::retry::Tried;
 
 /// A partition, by topic and number.
 pub(super) type Place = (Arc<str>, i32);
@@ -16,9 +17,9 @@ enum Doing {
     Flowing,
     Quiet,
     Waiting {
-        why: String,
-        remedy: Option<String>,
-        until_ms: Option<i64>,
+        failure: FailureView,
+        tried: Tried,
+        until_ms: i64,
     },
 }
 
@@ -47,13 +48,14 @@ impl Board {
         self.set(place, Doing::Quiet);
     }
 
-    pub(super) fn waits(&self, place: &Place, failure: &Failure, until_ms: i64) {
-        let why = format!("{}[{}]: {}", place.0, place.1, chain(failure));
-        tracing::warn!(kind = failure.kind.name(), "{why}");
+    pub(super) fn waits(&self, place: &Place, failure: &Failure, tried: Tried, until_ms: i64) {
+        let mut failure = FailureView::from(failure);
+        failure.message = format!("{}[{}]: {}", place.0, place.1, failure.message);
+        tracing::warn!(kind = failure.kind.name(), "{}", failure.text());
         let doing = Doing::Waiting {
-            why,
-            remedy: failure.remedy.clone(),
-            until_ms: Some(until_ms),
+            failure,
+            tried,
+            until_ms,
         };
         self.set(place, doing);
     }
@@ -89,14 +91,14 @@ impl Board {
     fn show(&self, partitions: &BTreeMap<Place, Doing>) {
         let waiting = partitions.values().find_map(|doing| match doing {
             Doing::Waiting {
-                why,
-                remedy,
+                failure,
+                tried,
                 until_ms,
-            } => Some((why, remedy, until_ms)),
+            } => Some((failure, *tried, *until_ms)),
             _ => None,
         });
         match waiting {
-            Some((why, remedy, until_ms)) => self.status.waiting(why, remedy.as_deref(), *until_ms),
+            Some((failure, tried, until_ms)) => self.status.fails(failure.clone(), tried, Some(until_ms)),
             None if partitions.values().any(|doing| *doing == Doing::Flowing) => self.status.streaming(),
             None => self.status.idle(),
         }
@@ -120,6 +122,7 @@ mod tests {
         board.waits(
             &two,
             &Failure::new(ErrorKind::Throttled, "the limit is used up"),
+            Tried { times: 2, logins: 0 },
             1,
         );
         board.flows(&one);
@@ -127,12 +130,18 @@ mod tests {
         assert_eq!(state.name, StateName::Waiting);
         assert!(state.why.unwrap().contains("t[1]: the limit is used up"));
         assert!(state.until.is_some());
+        assert_eq!(status.trouble(0).unwrap().tries, Some(2));
         board.flows(&two);
         assert_eq!(status.state_name(), StateName::Streaming);
         board.is_quiet(&one);
         board.is_quiet(&two);
         assert_eq!(status.state_name(), StateName::Idle);
-        board.waits(&two, &Failure::new(ErrorKind::Transient, "away"), 1);
+        board.waits(
+            &two,
+            &Failure::new(ErrorKind::Transient, "away"),
+            Tried::default(),
+            1,
+        );
         board.left(&two);
         assert_eq!(status.state_name(), StateName::Idle);
     }

@@ -36,7 +36,7 @@ use super::route::{RouteEnd, Shared};
 use super::state::RouteStatus;
 use super::waits::{self, Interrupted, Pauses};
 use crate::config::{Config, DeadLetterConfig, Flow, RouteConfig, ToSalesforceConfig};
-use crate::error::{Failure, chain};
+use crate::error::{ErrorKind, Failure};
 use crate::runtime::shutdown::StopSignal;
 
 /// One Kafka → Salesforce route.
@@ -116,14 +116,14 @@ impl ToSalesforceRoute {
             }
             let failure = match end {
                 RunEnd::Stopped => return RouteEnd::Stopped,
-                RunEnd::TooManyDeadLetters => return route.halt_poisoned(),
+                RunEnd::TooManyDeadLetters => return route.halt_poisoned(&pauses),
                 RunEnd::Failed(failure) => failure,
             };
             let Some(pause) = pauses.after(&failure) else {
-                waits::halt(&route.status, &chain(&failure), failure.remedy.as_deref());
+                waits::halt(&route.status, &failure, pauses.tried().once_more());
                 return RouteEnd::Halted;
             };
-            waits::show(&route.status, &failure, pause);
+            waits::show(&route.status, &failure, pauses.tried(), pause);
             if !stop.sleep(pause).await {
                 return RouteEnd::Stopped;
             }
@@ -137,19 +137,17 @@ impl ToSalesforceRoute {
             .load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    fn halt_poisoned(&self) -> RouteEnd {
+    fn halt_poisoned(&self, before: &Pauses) -> RouteEnd {
         let DeadLetterConfig {
             topic,
             max_consecutive: max,
         } = &self.config.dead_letter;
         let route = &self.config.name;
-        waits::halt(
-            &self.status,
-            &format!("{max} records in a row became dead letters"),
-            Some(&format!(
+        let message = format!("{max} records in a row became dead letters");
+        let failure = Failure::new(ErrorKind::Poison, message).remedy(format!(
                 "see the reasons with `sfbridge dead-letters list --route {route}` (or header sfbridge_error in topic {topic}), mend the cause, then restart the route; `sfbridge dead-letters redrive --route {route}` sends them again"
-            )),
-        );
+        ));
+        waits::halt(&self.status, &failure, before.tried().once_more());
         RouteEnd::Halted
     }
 }

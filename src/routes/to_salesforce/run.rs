@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::worker::{End, Parts, Worker};
 use super::{RunEnd, ToSalesforceRoute};
-use crate::error::{ErrorKind, Failure, chain};
+use crate::error::{ErrorKind, Failure};
 use crate::kafka::{ConsumerEvent, ConsumerOptions, GroupConsumer, LostOffsets};
 use crate::routes::dead_letter::PoisonCounter;
 use crate::routes::mapping::{Program, Source};
 use crate::routes::waits;
+use crate::runtime::retry::Tried;
 use crate::runtime::shutdown::StopSignal;
 use crate::runtime::supervisor::{Ended, Supervisor};
 
@@ -110,7 +111,7 @@ impl ToSalesforceRoute {
                         if matches!(failure.action(), crate::error::Action::Halt) {
                             return Failure::shared(&failure).into();
                         }
-                        status.waiting(&chain(&*failure), failure.remedy.as_deref(), None);
+                        status.fails((&*failure).into(), Tried::default(), None);
                     }
                     ConsumerEvent::Recovered => {
                         in_trouble = false;

@@ -243,7 +243,9 @@ impl Worker {
 
     pub(super) async fn wait(&self, failure: &Failure, pause: Duration) {
         let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
-        self.parts.board.waits(&self.place, failure, until_ms);
+        self.parts
+            .board
+            .waits(&self.place, failure, self.pauses.tried(), until_ms);
         self.pause_until(Instant::now() + pause).await;
     }
 
@@ -348,6 +350,14 @@ impl Worker {
             Ok(decoded) => decoded,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        self.parts.route.status.activity.decoded(
+            clock::now_ms(),
+            || format!("{}[{}]@{}", record.topic, record.partition, record.offset),
+            || match &decoded.value {
+                Some(value) => serde_json::to_string(value).ok(),
+                None => Some("tombstone".to_owned()),
+            },
+        );
         let entry = self.parts.program.keeps(&decoded).and_then(|keeps| {
             if keeps {
                 self.target.entry(record, &decoded, clock::now_ms())

@@ -192,7 +192,7 @@ impl Worker {
             BudgetAction::Go => Ok(true),
             BudgetAction::Wait { pause, left, reserve } => {
                 let message = format!(
-                    "{left} of the org's daily API requests are left, {reserve} are reserved (salesforce.api_reserve)"
+                    "of the org's daily limit of API requests {left} are left, {reserve} are reserved (salesforce.api_reserve)"
                 );
                 let failure = Failure::new(ErrorKind::Throttled, message).remedy(
                     "the route goes on by itself as requests of the last 24 hours age out; to go on now, lower salesforce.api_reserve",

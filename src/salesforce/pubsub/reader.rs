@@ -305,8 +305,8 @@ impl Reader {
             "stream ended, opening it again after a pause"
         );
         self.show(StreamStatus::Waiting {
-            why,
-            remedy: end.failure.remedy.clone(),
+            failure: (&end.failure).into(),
+            tried: self.reopening.tried(),
             until_ms: clock::now_ms().saturating_add_unsigned(pause_ms),
         });
     }

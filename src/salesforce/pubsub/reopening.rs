@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Action, Failure};
-use crate::runtime::retry::{Delays, RetryPolicy};
+use crate::runtime::retry::{Delays, RetryPolicy, Tried};
 
 /// A refused replay id is believed the third time, some ten seconds after the first: a stream may be refused
 /// while Salesforce moves an org.
@@ -51,6 +51,16 @@ impl Reopening {
         [self.throttled.tries(), self.unauthenticated, lost]
             .iter()
             .fold(self.transient.tries(), |sum, tries| sum.saturating_add(*tries))
+    }
+
+    /// What was done since the last progress.
+    pub(super) fn tried(&self) -> Tried {
+        // A pause after a refused session counts among the transient ones too.
+        let paused_logins = self.unauthenticated.saturating_sub(1);
+        Tried {
+            times: self.tries().saturating_sub(paused_logins),
+            logins: self.unauthenticated,
+        }
     }
 
     pub(super) fn after(&mut self, end: &Failure) -> Step {
@@ -125,6 +135,20 @@ mod tests {
                 .all(|step| matches!(step, Step::Refresh(pause) if !pause.is_zero()))
         );
         assert!(later[12..].iter().all(grown));
+    }
+
+    #[test]
+    fn what_was_tried_counts_each_opening_once() {
+        let mut reopening = Reopening::new();
+        for kind in [
+            ErrorKind::Transient,
+            ErrorKind::Unauthenticated,
+            ErrorKind::Unauthenticated,
+            ErrorKind::Throttled,
+        ] {
+            reopening.after(&end(kind));
+        }
+        assert_eq!(reopening.tried(), Tried { times: 4, logins: 2 });
     }
 
     #[test]

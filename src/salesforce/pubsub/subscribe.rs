@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::error::Failure;
+use crate::error::{Failure, FailureView};
+use crate::runtime::retry::Tried;
 use crate::runtime::task::{self, Task};
 use crate::telemetry::metrics::Metrics;
 
@@ -82,8 +83,8 @@ pub enum StreamStatus {
     },
     /// After a failure that passes, before the next try.
     Waiting {
-        why: String,
-        remedy: Option<String>,
+        failure: FailureView,
+        tried: Tried,
         until_ms: i64,
     },
     /// Ended by Salesforce while there was no room; opened again when the route releases some.

@@ -351,9 +351,10 @@ async fn what_passes_is_waited_out_and_the_stream_goes_on() {
         org.opened().await.fail(refusal(suffix)).await;
         if cause == "throttled" {
             let status = until(&subscription, is_waiting).await;
-            let StreamStatus::Waiting { why, .. } = status else {
+            let StreamStatus::Waiting { failure, .. } = status else {
                 unreachable!()
             };
+            let why = failure.text();
             assert!(why.contains(suffix), "{why}");
             skip(Duration::from_secs(8)).await;
         }
@@ -412,8 +413,9 @@ async fn a_given_token_that_is_refused_is_tried_again_and_says_what_to_do() {
             stream = org.opened() => stream.fail(refusal("service.auth.error")).await,
             waiting = status.wait_for(is_waiting) => {
                 let waiting = waiting.expect("the reader lives").clone();
-                let StreamStatus::Waiting { remedy, .. } = waiting else { unreachable!() };
-                assert!(remedy.is_some());
+                let StreamStatus::Waiting { failure, tried, .. } = waiting else { unreachable!() };
+                assert!(failure.remedy.is_some());
+                assert!(tried.logins >= 2, "{tried:?}");
                 return;
             }
         }
@@ -469,9 +471,10 @@ async fn a_host_that_is_away_is_waited_for_and_shown() {
     let client = PubSubClient::new(&config, tokens).expect("usable");
     let subscription = Subscription::open(client, options(Start::Earliest, 10), Metrics::new());
     let status = until(&subscription, is_waiting).await;
-    let StreamStatus::Waiting { why, .. } = status else {
+    let StreamStatus::Waiting { failure, .. } = status else {
         unreachable!()
     };
+    let why = failure.text();
     assert!(
         why.contains(TOPIC) && why.to_lowercase().contains("refused"),
         "{why}"

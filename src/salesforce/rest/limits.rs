@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 use tokio::time::Instant;
 
-use crate::error::{ErrorKind, Failure};
+use crate::error::{ErrorKind, Failure, chain};
 use crate::runtime::retry::{Delays, RetryPolicy};
 
 use super::RestClient;
@@ -15,15 +15,28 @@ use super::call::{Call, garbled};
 use super::refusal::Deed;
 
 /// Salesforce's name of the limit that every request counts against.
-const DAILY_REQUESTS: &str = "DailyApiRequests";
+pub const DAILY_REQUESTS: &str = "DailyApiRequests";
 
-/// The limits that a bridge uses up, of the many that an org has: what the metric and the status page show.
-const SHOWN: [&str; 4] = [
+/// Salesforce's name of the limit that every event counts against that a subscriber without an add-on is given.
+pub const DAILY_DELIVERED: &str = "DailyDeliveredPlatformEvents";
+
+/// The limits that a bridge uses up, of the many that an org has: what the metric and the status page show. An org
+/// tells some of them: the standard-volume ones only where it has such events, the monthly one only with an add-on,
+/// under its older name before API version 48.
+const SHOWN: [&str; 7] = [
     "DailyBulkApiBatches",
-    "DailyDeliveredPlatformEvents",
+    DAILY_DELIVERED,
+    "DailyStandardVolumePlatformEvents",
     "HourlyPublishedPlatformEvents",
     "HourlyPublishedStandardVolumePlatformEvents",
+    "MonthlyPlatformEvents",
+    "MonthlyPlatformEventsUsageEntitlement",
 ];
+
+/// How often a running bridge asks for the limits: 288 requests a day, of the 15,000 that the smallest orgs have.
+pub const POLL_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Where the user may not see them, somebody may grant it.
+const POLL_DENIED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The org's API requests of 24 hours, its apps together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,26 +174,52 @@ impl RestClient {
             .collect())
     }
 
+    /// Asks for the limits, with one request, and shows those that a bridge uses up.
+    async fn show_limits(&self) -> Result<(), Failure> {
+        let limits = self.limits().await?;
+        for name in SHOWN {
+            if let Some(limit) = limits.get(name) {
+                self.0.metrics.limit(name, limit.max, limit.remaining);
+            }
+        }
+        if let Some(daily) = limits.get(DAILY_REQUESTS) {
+            self.use_is(ApiUsage {
+                used: daily.max.saturating_sub(daily.remaining),
+                max: daily.max,
+                seen_at: Instant::now(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Asks once, for whoever asks again and again, and says how long to wait before the next time. It is for people
+    /// to look at: what goes wrong with it disturbs nobody, and a missing permission is remarked on once.
+    pub async fn poll_limits(&self, remarked: &mut bool) -> Duration {
+        match self.show_limits().await {
+            Ok(()) => {
+                *remarked = false;
+                POLL_EVERY
+            }
+            Err(failure) if failure.kind == ErrorKind::Denied => {
+                if !std::mem::replace(remarked, true) {
+                    tracing::info!(why = %chain(&failure), "what is left of the org's limits is not known: give the user \"View Setup and Configuration\" to see it");
+                }
+                POLL_DENIED_EVERY
+            }
+            Err(failure) => {
+                tracing::debug!(why = %chain(&failure), "the org's limits were not told");
+                POLL_EVERY
+            }
+        }
+    }
+
     /// Asks Salesforce, with one request, how much of the daily API requests is used now.
     ///
     /// # Errors
     /// When Salesforce does not answer. A user who may not see the limits is told by the answer's header.
     pub async fn refresh_usage(&self) -> Result<Option<ApiUsage>, Failure> {
-        match self.limits().await {
-            Ok(limits) => {
-                for name in SHOWN {
-                    if let Some(limit) = limits.get(name) {
-                        self.0.metrics.limit(name, limit.max, limit.remaining);
-                    }
-                }
-                if let Some(daily) = limits.get(DAILY_REQUESTS) {
-                    self.use_is(ApiUsage {
-                        used: daily.max.saturating_sub(daily.remaining),
-                        max: daily.max,
-                        seen_at: Instant::now(),
-                    });
-                }
-            }
+        match self.show_limits().await {
+            Ok(()) => {}
             Err(failure) if matches!(failure.kind, ErrorKind::Denied | ErrorKind::Throttled) => {}
             Err(failure) => return Err(failure),
         }

@@ -50,7 +50,7 @@ pub use bulk::{BULK_UPLOAD_BYTES_MAX, BulkJob, JobState};
 pub use bulk_csv::{BulkResult, BulkRow, BulkRows, NoResults, Unfit, bulk_csv, bulk_key, fits_bulk};
 pub use collections::{WRITE_RECORDS_MAX, WriteError, WriteOutcome, WriteTarget};
 pub use describe::{Describe, Field, FieldType};
-pub use limits::{ApiBudget, ApiUsage, BudgetAction, Limit};
+pub use limits::{ApiBudget, ApiUsage, BudgetAction, DAILY_DELIVERED, DAILY_REQUESTS, Limit, POLL_EVERY};
 pub use mapping::{Body, Mapping, Misfit};
 pub use verdict::{BoundedReason, RowAction, RowRefusal, RowVerdict, row_action};
 

@@ -497,3 +497,30 @@ async fn every_answer_tells_how_many_requests_are_used() {
     assert_eq!((usage.used, usage.max), (5, 100));
     assert!(host.login.posted().len() == 1);
 }
+
+#[tokio::test]
+async fn the_limits_are_asked_for_calmly_and_a_missing_permission_is_remarked_once() {
+    let host = Host::start().await;
+    let mut remarked = false;
+    let limits = json!({
+        "DailyApiRequests": {"Max": 15000, "Remaining": 14998},
+        "DailyDeliveredPlatformEvents": {"Max": 50000, "Remaining": 49000},
+        "MonthlyPlatformEventsUsageEntitlement": {"Max": 1500000, "Remaining": 7}});
+    host.answer(200, limits.to_string());
+    assert_eq!(host.client.poll_limits(&mut remarked).await, POLL_EVERY);
+    let shown = host.client.0.metrics.limits();
+    let remaining: Vec<_> = shown.iter().map(|limit| (limit.name, limit.remaining)).collect();
+    assert_eq!(
+        remaining,
+        [
+            ("DailyApiRequests", 14_998),
+            ("DailyDeliveredPlatformEvents", 49_000),
+            ("MonthlyPlatformEventsUsageEntitlement", 7)
+        ]
+    );
+    host.answer(403, json!([{"errorCode": "INSUFFICIENT_ACCESS"}]).to_string());
+    assert!(host.client.poll_limits(&mut remarked).await > POLL_EVERY);
+    assert!(remarked);
+    host.answer(503, "<html>".to_owned());
+    assert_eq!(host.client.poll_limits(&mut remarked).await, POLL_EVERY);
+}

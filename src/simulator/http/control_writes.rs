@@ -29,6 +29,7 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .route("/daily-requests", post(daily_requests))
         .route("/daily-batches", post(daily_batches))
         .route("/hourly-publishes", post(hourly_publishes))
+        .route("/daily-deliveries", post(daily_deliveries))
         .route("/records", post(records))
 }
 
@@ -96,6 +97,11 @@ async fn daily_requests(State(control): Shared, Json(body): Json<LimitBody>) -> 
 
 async fn daily_batches(State(control): Shared, Json(body): Json<LimitBody>) -> Answer {
     control.set_daily_batches(body.max, body.used);
+    done()
+}
+
+async fn daily_deliveries(State(control): Shared, Json(body): Json<LimitBody>) -> Answer {
+    control.set_daily_deliveries(body.max, body.used);
     done()
 }
 

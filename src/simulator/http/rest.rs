@@ -195,16 +195,9 @@ pub(super) async fn versions() -> Response {
 
 async fn limits(State(simulator): Shared) -> Response {
     let org = simulator.org();
-    let delivered: u64 = org
-        .topics()
-        .iter()
-        .map(|topic| topic.counters.events_delivered.get())
-        .sum();
-    // Of an org with the high-volume add-on.
-    let of = |max: u64, used: u64| json!({"Max": max, "Remaining": max.saturating_sub(used)});
     Json(json!({
         "DailyApiRequests": org.daily_requests.shown(),
-        "DailyDeliveredPlatformEvents": of(100_000_000, delivered),
+        "DailyDeliveredPlatformEvents": org.daily_deliveries.shown(),
         "HourlyPublishedPlatformEvents": org.hourly_publishes.shown(),
         "DailyBulkApiBatches": org.daily_batches.shown(),
     }))

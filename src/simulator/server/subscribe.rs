@@ -242,6 +242,8 @@ impl Stream {
         self.delivered += events.len() as u64;
         self.credit.deliver(events.len());
         self.topic.counters.events_delivered.add(events.len() as u64);
+        let allowance = &call.org.daily_deliveries;
+        allowance.take_many(events.len() as u64, call.org.clock.now_ms());
         self.topic.counters.responses.add(1);
         let response = FetchResponse {
             events,

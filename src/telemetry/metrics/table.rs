@@ -137,6 +137,7 @@ labels! {
     Outcome { outcome }
     Limit { limit }
     Build { version }
+    NoLabels {}
 }
 
 macro_rules! table {
@@ -189,7 +190,7 @@ table! {
         "Routes to Kafka: from the first record produced until its transaction is committed",
         "The brokers: acknowledgements, the transaction coordinator, the topics' replicas.";
     position_age_seconds: Float of RouteLabel [ROUTE] in "seconds",
-        "Routes to Kafka: how long ago the stored position was known to be current; a quiet route's is below 270",
+        "Routes to Kafka: how old the event (or the keep-alive) is that the stored position is at; a quiet route's is below 270",
         "The route's state: it is paused, halted or waiting.";
     retention_left_seconds: Float of RouteLabel [ROUTE] in "seconds",
         "Routes to Kafka: 72 hours minus the position's age; at 0 Salesforce has deleted what was not read",
@@ -212,9 +213,18 @@ table! {
     token_refreshes: Counter of Outcome [OneOf(&["ok", "transient", "throttled", "unauthenticated", "denied", "misconfigured", "unknown"])] in "logins",
         "Logins at Salesforce, by outcome",
         "`unauthenticated` and `denied`: the app's secret, its policies, the user. `ok` in numbers: the session time-out is short, or the session is revoked.";
-    salesforce_limit_remaining: Integer of Limit [OneOf(&["DailyApiRequests", "DailyBulkApiBatches", "DailyDeliveredPlatformEvents", "HourlyPublishedPlatformEvents", "HourlyPublishedStandardVolumePlatformEvents"])] in "as the limit counts",
-        "What is left of an org limit (`limit` is Salesforce's name), as Salesforce last told: `DailyApiRequests` with every answer of REST, others where they were asked for",
+    salesforce_limit_remaining: Integer of Limit [OneOf(&["DailyApiRequests", "DailyBulkApiBatches", "DailyDeliveredPlatformEvents", "DailyStandardVolumePlatformEvents", "HourlyPublishedPlatformEvents", "HourlyPublishedStandardVolumePlatformEvents", "MonthlyPlatformEvents", "MonthlyPlatformEventsUsageEntitlement"])] in "as the limit counts",
+        "What is left of an org limit (`limit` is Salesforce's name), as Salesforce last told: `DailyApiRequests` with every answer of REST, all every five minutes while a route runs",
         "Low is bad: routes wait when it is used up. Who else uses the org's allocation?";
+    delivery_allocation_exhausted_seconds: Float of NoLabels [] in "seconds",
+        "Until the org's daily delivery allocation is used up at this pace; absent while it lasts, or while too little is known",
+        "Which events come that nobody needs: narrow the channel or its filter in Salesforce, or buy the add-on.";
+    api_requests_exhausted_seconds: Float of NoLabels [] in "seconds",
+        "Until the org's daily API requests are used up at this pace; absent while they last, or while too little is known",
+        "Who else makes requests (Setup, API Usage); `via: bulk` for large loads; `salesforce.api_reserve`.";
+    retention_exhausted_seconds: Float of RouteLabel [ROUTE] in "seconds",
+        "Routes to Kafka: until Salesforce drops what the stored position is at, at the pace at which it falls behind; absent while it does not",
+        "The route's state and its last error on the status page: let it run before it reaches 0.";
     contract_versions: Integer of SubjectLabels [ROUTE, Any("a subject of the registry")] in "versions",
         "Versions of a subject that the route has prepared since its start",
         "The org's schema changes often: `sfbridge contracts diff`.";
