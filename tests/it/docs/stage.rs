@@ -20,7 +20,7 @@ use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::topic::{self, unique};
 use crate::support::wait::until;
-use crate::support::{broker, keeper, registry};
+use crate::support::{broker, kafka_tools, keeper, registry};
 
 /// A block takes seconds; on a loaded machine more.
 const BLOCK_LIMIT: Duration = Duration::from_secs(180);
@@ -271,7 +271,7 @@ impl Stage {
 
 /// Folders with programs of others that the pages' commands need and that no machine has by itself.
 fn tool_folders() -> Vec<PathBuf> {
-    Vec::new()
+    kafka_tools::folder().into_iter().collect()
 }
 
 /// What of the machine the pages' commands need beside the program.
