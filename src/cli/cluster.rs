@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::progress::waiting;
 use crate::config::Config;
 use crate::error::Failure;
 use crate::kafka::{Connection, Topics};
@@ -16,13 +17,10 @@ pub(super) const REACH_KAFKA: &str =
 /// When no broker answers, or the properties are wrong.
 pub(super) async fn reached(config: &Config) -> Result<(Connection, Topics), Failure> {
     let connection = Connection::new(config.kafka.clone(), &config.bridge.name);
-    connection.check(KAFKA_TIMEOUT).await.map_err(|failure| {
-        let is_told = failure.remedy.is_some();
-        if is_told {
-            failure
-        } else {
-            failure.remedy(REACH_KAFKA)
-        }
+    let asked = waiting("asking Kafka", connection.check(KAFKA_TIMEOUT)).await;
+    asked.map_err(|failure| match failure.remedy {
+        Some(_) => failure,
+        None => failure.remedy(REACH_KAFKA),
     })?;
     let topics = Topics::new(&connection)?;
     Ok((connection, topics))

@@ -9,6 +9,7 @@ mod config;
 mod contracts;
 mod dead_letters;
 mod demo;
+mod health;
 mod log_level;
 mod manual;
 mod named;
@@ -60,6 +61,8 @@ enum Command {
     Status(status::Args),
     /// Show how much a running bridge logs, or change it until it ends
     LogLevel(log_level::Args),
+    /// Ask a running bridge whether it is well: the health check of a container
+    Health(health::Args),
     /// Show where routes stand, and let them go on from elsewhere
     #[command(after_help = "Example:\n  sfbridge positions list --config config/sfbridge.yaml")]
     Positions(positions::Args),
@@ -119,6 +122,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check(arguments) => check::run(&arguments, &cli.config),
         Command::Status(arguments) => status::run(&arguments, &cli.config),
         Command::LogLevel(arguments) => log_level::run(&arguments, &cli.config),
+        Command::Health(arguments) => health::run(&arguments, &cli.config),
         Command::Positions(arguments) => positions::run(&arguments, &cli.config),
         Command::Tail(arguments) => tail::run(&arguments, &cli.config),
         Command::Publish(arguments) => publish::run(&arguments, &cli.config),

@@ -46,6 +46,12 @@ impl Bar {
         );
     }
 
+    /// What is waited for, where nothing can be counted.
+    fn say(&mut self, what: &str) {
+        self.painted = Some(Instant::now());
+        let _ = write!(std::io::stderr().lock(), "{what} …");
+    }
+
     /// So many looks at routes, with nothing printed meanwhile.
     pub(super) fn of_routes(looks: usize) -> Self {
         Self::new(u64::try_from(looks).unwrap_or(u64::MAX), true)
@@ -69,6 +75,19 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// Says on a terminal what is waited for, if it takes a while.
+pub(super) async fn waiting<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let mut bar = Bar::new(0, true);
+    tokio::pin!(work);
+    if bar.is_seen {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(PAINT_AFTER) => bar.say(what),
+        }
+    }
+    work.await
 }
 
 fn line(done: u64, total: u64, what: &str) -> String {

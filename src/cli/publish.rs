@@ -2,7 +2,7 @@
 //! the same name. Events go out in the order of their lines; a line that is no event is told and left out.
 
 use std::collections::BTreeMap;
-use std::io::BufRead as _;
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,7 +66,12 @@ async fn publish(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
         are_all_published: true,
     };
     match arguments.json.as_deref() {
-        None | Some("-") => publisher.all_of_stdin().await?,
+        None | Some("-") => {
+            if std::io::stdin().is_terminal() {
+                eprintln!("sfbridge: a JSON object a line is an event; Ctrl-D ends");
+            }
+            publisher.all_of_stdin().await?;
+        }
         Some(text) => {
             let value = parsed(text).map_err(Refused::Asked)?;
             let refused = |refusal: Refusal| Refused::Asked(refusal.reason);

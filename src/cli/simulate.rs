@@ -74,7 +74,11 @@ pub struct Args {
 
 /// With the control API, whose lines stay lines wherever the help is shown.
 fn long_help() -> String {
-    let control: String = CONTROL_HELP.lines().map(|line| format!("\n  {line}")).collect();
+    let control: String = CONTROL_HELP
+        .trim()
+        .lines()
+        .map(|line| format!("\n  {line}"))
+        .collect();
     format!("{EXAMPLE}\n\nControl API on the HTTP port:{control}")
 }
 

@@ -1,7 +1,7 @@
 //! `sfbridge tail`: the events of a Salesforce topic as JSON lines. Needs no Kafka, and moves nobody's position.
 
 use std::collections::HashSet;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -96,6 +96,10 @@ async fn tail(arguments: &Args, config: &Config) -> Result<Exit, Refused> {
     let salesforce = Salesforce::new(&config.salesforce, "sfbridge", metrics.clone())?;
     let topic = &topic(&arguments.topic);
     salesforce.pubsub.get_readable_topic(topic).await?;
+    if std::io::stderr().is_terminal() {
+        let place = &arguments.replay;
+        eprintln!("sfbridge: events of {topic}, from {place} on; Ctrl-C ends");
+    }
     let options = SubscribeOptions {
         topic: topic.clone(),
         start,

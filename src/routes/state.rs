@@ -449,11 +449,14 @@ impl RouteStatus {
 
     /// Brings the gauges that age by themselves up to date; called at each scrape.
     pub fn refresh_gauges(&self, now_ms: i64) {
-        let Some(age) = self.position_age_seconds(now_ms) else {
-            return;
-        };
         let label = RouteLabel {
             route: Arc::clone(&self.name),
+        };
+        let Some(age) = self.position_age_seconds(now_ms) else {
+            // Another instance keeps it now: a number that stands still here would hide or raise alarms.
+            self.metrics.position_age_seconds.remove(&label);
+            self.metrics.retention_left_seconds.remove(&label);
+            return;
         };
         self.metrics.position_age_seconds.get_or_create(&label).set(age);
         self.metrics
@@ -514,5 +517,19 @@ mod tests {
             text.contains("sfbridge_route_state{route=\"accounts\",state=\"starting\"} 0"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_instance_that_lost_the_route_tells_no_age_of_its_position() {
+        let metrics = Metrics::new();
+        let status = RouteStatus::new("accounts", "to_kafka", metrics.clone());
+        status.assigned_here();
+        status.positioned(PositionView::default(), 1000);
+        let shown = |metrics: &Metrics| metrics.render().matches("_seconds{route=\"accounts\"}").count();
+        status.refresh_gauges(2000);
+        assert_eq!(shown(&metrics), 2, "{}", metrics.render());
+        status.assigned_elsewhere();
+        status.refresh_gauges(3000);
+        assert_eq!(shown(&metrics), 0, "{}", metrics.render());
     }
 }

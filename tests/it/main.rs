@@ -14,6 +14,7 @@ mod config;
 mod contracts_cli;
 mod dead_letters;
 mod demo;
+mod deployment;
 mod docs;
 mod foreign_avro;
 mod foreign_clients;

@@ -15,7 +15,7 @@ use super::cluster::KAFKA_TIMEOUT;
 use super::contracts::check as contracts;
 use super::contracts::org::{Org, Refusal};
 use super::contracts::registry::Versions;
-use super::progress::Bar;
+use super::progress::{Bar, waiting};
 use crate::app::Exit;
 use crate::config::{self, Config, Flow, RouteConfig};
 use crate::error::Failure;
@@ -79,11 +79,14 @@ async fn check(config: &Config, lines: &mut Lines) -> Result<(), Refused> {
     )?;
     let connection = Connection::new(config.kafka.clone(), &config.bridge.name);
     let mut versions = Versions::new(config)?;
-    let (session, reached, registry) = tokio::join!(
-        salesforce.tokens.session(),
-        connection.check(KAFKA_TIMEOUT),
-        versions.reach()
-    );
+    let asked = async {
+        tokio::join!(
+            salesforce.tokens.session(),
+            connection.check(KAFKA_TIMEOUT),
+            versions.reach()
+        )
+    };
+    let (session, reached, registry) = waiting("asking Salesforce, Kafka and the registry", asked).await;
     let refusal = match session {
         Ok(session) => {
             let (user, org) = (session.user(), &session.organization_id);

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::{Chosen, Desk, JsonArray, Output, Refused, shape};
 use crate::app::{Exit, Redriver};
 use crate::cli::named;
-use crate::cli::progress::Bar;
+use crate::cli::progress::{Bar, waiting};
 use crate::config::{Delivery, Flow, LogConfig, RouteConfig};
 use crate::kafka::{Extent, Scan, extents};
 use crate::routes::redrive::{
@@ -103,7 +103,7 @@ pub(super) async fn run(arguments: &Args, desk: &Desk<'_>, signals: &mut Signals
         };
     }
     let count = tokio::select! {
-        count = order.count() => count?,
+        count = waiting("counting the dead letters", order.count()) => count?,
         () = signals.next() => return Ok(Exit::CutOff),
     };
     if count == 0 {

@@ -6,6 +6,7 @@ use super::place::Place;
 use super::{Desk, Moved};
 use crate::cli::answer::Refused;
 use crate::cli::named::unknown;
+use crate::cli::progress::waiting;
 use crate::config::{RouteConfig, StartPolicy, ToSalesforceConfig};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::{Record, RouteProducer, Standpoint, Timing};
@@ -23,10 +24,9 @@ pub(super) async fn stand(
     let group = desk.connection.group_of(Some(name));
     desk.connection.no_members(&group).await?;
     let except = written_topics(desk.config);
-    let found = desk
-        .connection
-        .standpoints(&group, &flow.from.topics, &except)
-        .await?;
+    let asked = desk.connection.standpoints(&group, &flow.from.topics, &except);
+    // Each partition is a question.
+    let found = waiting("asking for the partitions", asked).await?;
     let found = of_topic(found, topic, name)?;
     let moves = moves(place, flow.from.start, &found).map_err(|why| {
         Failure::new(ErrorKind::Misconfigured, format!("route {name}: {why}"))

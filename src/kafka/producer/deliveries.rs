@@ -25,6 +25,7 @@ pub(super) struct Deliveries(Mutex<State>);
 struct State {
     undelivered: Option<Undelivered>,
     transaction_error: Option<String>,
+    denied_topic: Option<String>,
 }
 
 impl Deliveries {
@@ -41,6 +42,11 @@ impl Deliveries {
     /// records are still waiting.
     pub(super) fn transaction_error(&self) -> Option<String> {
         self.0.lock().transaction_error.clone()
+    }
+
+    /// The topic that may not be written to, if that is why the open transaction failed.
+    pub(super) fn denied_topic(&self) -> Option<String> {
+        self.0.lock().denied_topic.clone()
     }
 
     fn note(&self, index: usize, error: KafkaError) {
@@ -62,10 +68,27 @@ fn rank(error: &KafkaError) -> u8 {
     }
 }
 
+/// The topic of a line such as `TxnCoordinator/1: Failed to add partition "orders" [0] to transaction: Broker: Topic
+/// authorization failed` (librdkafka 2.12.1, `rd_kafka_txn_handle_AddPartitionsToTxn`). The transaction that failed of
+/// it has no record with this error, and ending it is refused for another reason.
+fn denied_topic(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("Failed to add partition \"")?;
+    let (topic, rest) = rest.split_once('"')?;
+    rest.ends_with("Topic authorization failed").then_some(topic)
+}
+
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "TXNERR" {
-            self.0.lock().transaction_error.get_or_insert(message.to_owned());
+        match facility {
+            "TXNERR" => {
+                self.0.lock().transaction_error.get_or_insert(message.to_owned());
+            }
+            "ADDPARTS" => {
+                if let Some(topic) = denied_topic(message) {
+                    self.0.lock().denied_topic.get_or_insert(topic.to_owned());
+                }
+            }
+            _ => {}
         }
         log_line(level, facility, message);
     }
@@ -88,6 +111,18 @@ impl ProducerContext for Deliveries {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_that_may_not_be_written_to_is_told_from_one_that_was_not_tried() {
+        let line =
+            |why| format!("TxnCoordinator/1: Failed to add partition \"a.b\" [0] to transaction: {why}");
+        assert_eq!(
+            denied_topic(&line("Broker: Topic authorization failed")),
+            Some("a.b")
+        );
+        assert_eq!(denied_topic(&line("Broker: Operation not attempted")), None);
+        assert_eq!(denied_topic("something else"), None);
+    }
 
     #[test]
     fn the_refusal_is_kept_whatever_it_drew_along() {

@@ -138,7 +138,8 @@ impl Transaction<'_> {
             self.serve();
             if let Some(undelivered) = self.producer.context().undelivered() {
                 let at_fault = topics.get(undelivered.index);
-                return Err(trouble(&undelivered, at_fault, position, self.object));
+                let found = trouble(&undelivered, at_fault, position, self.object);
+                return Err(self.denial().unwrap_or(found));
             }
             if self.producer.in_flight_count() == 0 {
                 return Ok(());
@@ -150,7 +151,8 @@ impl Transaction<'_> {
                 && failed_at.get_or_insert_with(Instant::now).elapsed() >= REPORTS_FOLLOW_WITHIN
             {
                 let failed = Failure::new(ErrorKind::Abortable, self.about("the transaction failed"));
-                return Err(Trouble::Failed(failed.caused_by(why)));
+                let found = Trouble::Failed(failed.caused_by(why));
+                return Err(self.denial().unwrap_or(found));
             }
             if Instant::now() >= self.commit_by {
                 return Err(Trouble::Failed(Failure::new(
@@ -192,17 +194,33 @@ impl Transaction<'_> {
         }
     }
 
+    /// A right that is missing: the transaction failed of it whatever else is reported.
+    fn denial(&self) -> Option<Trouble> {
+        let topic = self.producer.context().denied_topic()?;
+        let error = KafkaError::MessageProduction(Code::TopicAuthorizationFailed);
+        Some(Trouble::Failed(failure(&error, &format!("topic {topic}"))))
+    }
+
     fn abort(&self, trouble: Trouble) -> WriteError {
-        if let Err(lost) = self.drain() {
-            return lost;
+        match self.abort_for_certain() {
+            Ok(()) => trouble.into_error(),
+            // The coordinator never heard of the transaction and refuses to end it: a consequence, not the cause.
+            Err(lost) => match trouble {
+                Trouble::Failed(failure) if failure.kind == ErrorKind::Denied => WriteError::Lost(failure),
+                _ => lost,
+            },
         }
+    }
+
+    fn abort_for_certain(&self) -> Result<(), WriteError> {
+        self.drain()?;
         loop {
             let Err(error) = self.producer.abort_transaction(SLICE) else {
-                return trouble.into_error();
+                return Ok(());
             };
             self.serve();
             if next_after(&error, self.give_up_at) != Next::Again {
-                return self.lost(&error);
+                return Err(self.lost(&error));
             }
         }
     }

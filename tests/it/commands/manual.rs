@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::commands::text;
+use super::{is_there, text};
 use crate::need;
 
 fn sfbridge(arguments: &[&str]) -> Output {
@@ -22,10 +22,6 @@ fn run(program: &str, arguments: &[&str]) -> Result<(String, String), String> {
         .output()
         .map_err(|error| format!("{program}: {error}"))?;
     Ok((text(&output.stdout), text(&output.stderr)))
-}
-
-fn is_there(program: &str) -> Result<(), String> {
-    run(program, &["--version"]).map(drop)
 }
 
 /// `SFBRIDGE_UPDATE_EXPECTED=1` writes it.

@@ -79,3 +79,9 @@ impl Desk {
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// A program of this machine that tells its version.
+fn is_there(program: &str) -> Result<(), String> {
+    let asked = std::process::Command::new(program).arg("--version").output();
+    asked.map(drop).map_err(|error| format!("{program}: {error}"))
+}

@@ -155,6 +155,9 @@ fn server_properties(folder: &Path, client_port: u16, controller_port: u16, extr
         format!("listeners=PLAINTEXT://127.0.0.1:{client_port},CONTROLLER://127.0.0.1:{controller_port}"),
         format!("advertised.listeners=PLAINTEXT://127.0.0.1:{client_port}"),
         "controller.listener.names=CONTROLLER".to_owned(),
+        // For listeners that a test adds.
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT"
+            .to_owned(),
         format!("log.dirs={}", folder.join("data").display()),
         // One node holds every replica; few partitions of its own topics, so that it starts fast.
         "offsets.topic.replication.factor=1".to_owned(),

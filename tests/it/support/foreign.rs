@@ -1,4 +1,5 @@
-//! Programs that others wrote, from the registries of npm and PyPI at pinned versions, below `target/foreign`.
+//! Programs that others wrote, from the registries of npm and PyPI at pinned versions and from Debian, below
+//! `target/foreign`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// A first installation over a slow line.
@@ -50,7 +52,20 @@ pub async fn pypi(home: &Path, packages: &[&str]) -> Result<(), String> {
     installed(home, packages, vec![create, install]).await
 }
 
+/// The files of a Debian package, laid below `home` as they would lie in the root. Nothing is installed or started.
+pub async fn debian(home: &Path, package: &str) -> Result<(), String> {
+    let mut unpack = Command::new("sh");
+    unpack
+        .args(["-c", "apt-get -qq download \"$0\" && dpkg-deb -x \"$0\"_*.deb ."])
+        .arg(package)
+        .current_dir(home);
+    installed(home, &[package], vec![unpack]).await
+}
+
 async fn installed(home: &Path, packages: &[&str], steps: Vec<Command>) -> Result<(), String> {
+    // Several tests use the same packages.
+    static INSTALLING: Mutex<()> = Mutex::const_new(());
+    let _alone = INSTALLING.lock().await;
     let marker = home.join(".installed");
     let wanted = packages.join(" ");
     if std::fs::read_to_string(&marker).is_ok_and(|there| there == wanted) {
