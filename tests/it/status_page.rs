@@ -145,7 +145,7 @@ fn shown(seen: &Value) {
         "ContactChangeEvent",
         "denied",
         "Since: It began ",
-        "Tried: tried once.",
+        "Tried: once.",
         "Next: Nothing more until a person",
         "Causes, the nearest first:",
         "topic.",

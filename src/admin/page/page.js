@@ -431,7 +431,7 @@ function trouble(shown) {
     h("dl", { class: "numbers" },
       number("Kind", error.kind.replaceAll("_", " ")), number("Tries", error.tries === undefined ? undefined : count(error.tries))),
     h("p", null, h("b", null, "Since: "), `${since}.`),
-    error.tried && h("p", null, h("b", null, "Tried: "), `${error.tried}.`),
+    error.tried && h("p", null, h("b", null, "Tried: "), `${error.tried.replace(/^tried /, "")}.`),
     h("p", null, h("b", null, "Next: "), error.is_over ? `nothing: the route is ${shown.state.name}, since ${moment(shown.state.since)}.` : next(shown) ?? `${error.next}.`),
     error.causes.length ? [h("p", null, h("b", null, "Causes, the nearest first:")), h("ol", null, error.causes.map((cause) => h("li", null, cause)))] : null);
 }
@@ -489,7 +489,8 @@ function detail(name) {
   const series = now.history[name];
   const isBack = shown.direction === "to_salesforce";
   const { position } = shown;
-  return h("div", null, back, card(shown, true),
+  const isActive = shown.error && !shown.error.is_over;
+  return h("div", null, back, card(shown, true), isActive ? trouble(shown) : null,
     h("section", { class: "card", "data-key": "charts" }, h("div", { class: "charts" },
       chart("Events/s", series, "events_per_second", rate),
       chart("Latency p50", series, "latency_p50_seconds", seconds),
@@ -502,7 +503,7 @@ function detail(name) {
       position.replay_id && number("Replay id", position.replay_id, "wide"),
       position.event_time && number("Event time", moment(position.event_time)),
       position.updated_at && number("Position stored", moment(position.updated_at)))),
-    trouble(shown),
+    isActive ? null : trouble(shown),
     shown.contracts?.length ? table("Contracts", "contracts", ["Schema id", "Subject", "Topic", "Event", "Salesforce schema"],
       shown.contracts.map((one) => [one.schema_id, one.subject, one.topic, one.event, one.salesforce_schema]), "") : null,
     shown.fresh_reads?.length ? table("To be read again", "fresh", ["Object", "Since", "Command"],
