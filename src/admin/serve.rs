@@ -25,8 +25,8 @@ pub const CONNECTIONS_MAX: usize = 128;
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// A browser's head has some two kilobytes.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Nothing here takes a body at all: one is neither read nor waited for.
-pub const BODY_BYTES_MAX: u64 = 16 * 1024;
+/// A log level is all that is taken.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
 /// For the answer to begin. A command waits for Kafka; what is not done by then goes on, and the page tells.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// After the operating system gave no connection, such as for want of file descriptors.
@@ -63,12 +63,16 @@ async fn connection(stream: TcpStream, router: Router) {
     }
 }
 
-/// Refuses bodies and answers in time; `/api/stream` goes on for as long as somebody listens.
+/// Refuses what is too long and answers in time, the reading of a body with it; `/api/stream` goes on for as long as somebody listens.
 pub(super) async fn bounded(request: Request, next: Next) -> Response {
     let length = request.headers().get(axum::http::header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        return (StatusCode::PAYLOAD_TOO_LARGE, "nothing here takes a body\n").into_response();
+        return (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "no body here has more than 16 KB\n",
+        )
+            .into_response();
     }
     // What a stream costs is bounded by its permits, and that it begins is a matter of microseconds.
     match tokio::time::timeout(ANSWER_TIME_MAX, next.run(request)).await {
