@@ -6,13 +6,15 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use sfbridge::error::ErrorKind;
-use sfbridge::kafka::{Lanes, PositionStore, Timing, Topics, WriteError};
+use sfbridge::kafka::{Lanes, PositionStore, RouteProducer, Timing, Topics, WriteError};
 
 use super::{Bridge, data, no_wait};
 use crate::need;
-use crate::support::broker;
+use crate::support::bridge::PATIENCE;
+use crate::support::broker::{self, Broker};
 use crate::support::topic::{self, Isolation};
-use crate::support::transactions::commits;
+use crate::support::transactions::{commits, deny};
+use crate::support::wait::until;
 
 const CALL: Duration = Duration::from_secs(30);
 /// Between two looks at the coordinator.
@@ -244,4 +246,32 @@ async fn a_write_that_was_cut_off_in_its_turn_is_followed_by_none() {
     assert_eq!(seen[..stage.written.len()], stage.written);
     assert!(seen.len() <= stage.written.len() + 1, "{seen:?}");
     assert_eq!(stage.position().await.as_ref(), seen.last());
+}
+
+/// A principal whose ACL names the route's id, and not its prefix.
+#[tokio::test]
+async fn without_the_right_to_the_second_id_a_route_writes_with_one_producer() {
+    let authorizer = [
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found=true",
+    ];
+    let broker = need!("kafka", Broker::start_new(&authorizer));
+    let mut stage = Stage::set(broker.bootstrap()).await;
+    deny(broker.bootstrap(), &stage.second_id());
+    let second_id = stage.second_id();
+    until(PATIENCE, "the denial", || async {
+        let second = RouteProducer::transactional(&stage.bridge.connection, &second_id, Timing::DEFAULT);
+        second
+            .await
+            .err()
+            .filter(|failure| failure.kind == ErrorKind::Denied)
+    })
+    .await;
+    let mut owner = stage.owner().await;
+    for _ in 0..4 * AT_ONCE {
+        stage.write(&mut owner).await.expect("written");
+    }
+    stage.assert_whole().await;
+    assert_eq!(commits(broker.bootstrap(), &second_id).await, 0);
+    assert!(commits(broker.bootstrap(), &stage.id()).await >= 4 * AT_ONCE);
 }

@@ -257,6 +257,7 @@ async fn two_producers_that_take_turns_deliver_exactly_once_through_kills() {
             *open += usize::from(history(&kafka, id).await.last() == Some(&Status::Ongoing));
         }
     }
+    chaos.emit(BURST_MAX);
     let (findings, _) = chaos.finish().await;
     eprintln!(
         "two producers: {} events compared; {kills} kills, {} while the first had a transaction open, {} while the second had",
