@@ -186,6 +186,29 @@ async fn a_new_owner_aborts_what_the_second_producer_of_the_last_one_had_open() 
 }
 
 #[tokio::test]
+async fn what_the_second_producer_of_an_earlier_owner_begins_after_the_takeover_is_refused() {
+    let mut stage = Stage::set(&need!("kafka", broker::shared())).await;
+    let mut first = stage.owner().await;
+    stage.until_taking_turns(&mut first).await;
+    let zombie = stage.somebody(stage.second_id()).await;
+    let mut owner = stage.owner().await;
+    assert_eq!(stage.position().await.as_ref(), stage.written.last());
+    let to = stage.topic.clone();
+    let late = tokio::task::spawn_blocking(move || {
+        zombie.begin_transaction()?;
+        let record = BaseRecord::<str, str>::to(&to)
+            .partition(0)
+            .key("k")
+            .payload("late");
+        zombie.send(record).map_err(|(error, _)| error)?;
+        zombie.commit_transaction(CALL)
+    });
+    late.await.expect("an answer").expect_err("it is fenced");
+    stage.write(&mut owner).await.expect("written");
+    stage.assert_whole().await;
+}
+
+#[tokio::test]
 async fn an_owner_that_is_fenced_on_the_first_id_writes_once_more_at_most() {
     let mut stage = Stage::set(&need!("kafka", broker::shared())).await;
     let mut owner = stage.owner().await;
