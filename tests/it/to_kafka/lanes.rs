@@ -1,6 +1,4 @@
-//! The second producer of a route, in the real process: when it is there, and when its owner is taken for dead.
-
-use std::time::Duration;
+//! The second producer of a route, in the real process: when it is there.
 
 use sfbridge::simulator::TestEvents;
 
@@ -10,7 +8,7 @@ use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
 use crate::support::broker;
 use crate::support::topic::unique;
-use crate::support::transactions::{Status, commits, history};
+use crate::support::transactions::commits;
 use crate::support::wait::until;
 
 /// With transactions of so few events a route that has something to deliver writes one after the other.
@@ -111,64 +109,4 @@ async fn a_busy_route_with_small_transactions_has_a_second_producer_until_it_is_
     })
     .await;
     stage.assert_exactly_once().await;
-}
-
-/// The process is stopped in the middle of a transaction of its second producer, long enough for another instance to
-/// take the route over, and then goes on as if nothing had happened.
-#[tokio::test]
-async fn an_owner_that_was_taken_for_dead_commits_nothing_through_its_second_producer() {
-    let mut stage = Stage::set(need!("kafka", broker::shared())).await;
-    let zombie = Bridge::start(&stage.setup).await;
-    stage.until_taking_turns(0).await;
-    let mut looks = 0;
-    loop {
-        stage.emit();
-        let second = commits(&stage.kafka, &stage.second_id).await;
-        until(PATIENCE, "a further turn, or all delivered", || async {
-            let is_through = stage.seen().await as u64 == stage.oracle.count();
-            (is_through || commits(&stage.kafka, &stage.second_id).await > second).then_some(())
-        })
-        .await;
-        zombie.signal("STOP");
-        if stays_open(&stage.kafka, &stage.second_id).await {
-            break;
-        }
-        zombie.signal("CONT");
-        looks += 1;
-        assert!(
-            looks < 1000,
-            "the second producer was never stopped in a transaction"
-        );
-    }
-    let successor = Bridge::start(&Setup {
-        instance: format!("{}-2", stage.setup.name),
-        ..stage.setup.clone()
-    })
-    .await;
-    until(PATIENCE, "the takeover", || async {
-        let route = successor.route("accounts").await?;
-        (route["records_written"].as_u64()? > 0).then_some(())
-    })
-    .await;
-    zombie.signal("CONT");
-    stage.emit();
-    stage.assert_exactly_once().await;
-    until(PATIENCE, "the zombie's insight", || async {
-        (zombie.route("accounts").await?["runs_here"] == false).then_some(())
-    })
-    .await;
-    let before = commits(&stage.kafka, &stage.second_id).await;
-    stage.until_taking_turns(before).await;
-    stage.assert_exactly_once().await;
-}
-
-/// Whether a transaction is open and its commit not on its way to the coordinator.
-async fn stays_open(kafka: &str, id: &str) -> bool {
-    for _ in 0..5 {
-        if history(kafka, id).await.last() != Some(&Status::Ongoing) {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    true
 }
