@@ -3,6 +3,7 @@
 //! ```text
 //!  Connection ──▶ Topics         looked up, made when asked, never by accident
 //!             ──▶ RouteProducer  records and position in one transaction
+//!             ──▶ Lanes          what a route's owner writes with: one or two of them
 //!             ──▶ PositionStore  where a route stands, read past other routes' open transactions
 //!             ──▶ GroupConsumer  a group's records, a stream a partition, committed when the caller says so
 //!             ──▶ WritesTopic    what is about to be written to the other side, followed by every instance
@@ -33,7 +34,7 @@ pub use consumer::{
 };
 pub use ownership::{Assignment, Ownership, is_paused};
 pub use positions::{PositionStore, internal_topics};
-pub use producer::{Handed, Refusal, RouteProducer, Timing, WriteError, Written};
+pub use producer::{Handed, Lanes, Refusal, RouteProducer, Timing, WriteError, Written};
 pub use record::{Record, partition_of};
 pub use redriven::RedrivenTopic;
 pub use scan::{Extent, Scan, extents};

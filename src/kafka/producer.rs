@@ -1,4 +1,5 @@
-//! One producer a route: writes records and the route's position together.
+//! Writes records and a route's position together. A route's owner has one producer, and at times a second
+//! ([`Lanes`]).
 //!
 //! * `exactly_once`: one Kafka transaction a [`write`](RouteProducer::write). After `Ok` everything of it is
 //!   visible to `read_committed` readers, after any error nothing is, but for a [`WriteError::Lost`] whose
@@ -11,7 +12,9 @@
 //! Dropping the handle ends the thread once it has finished what it was given, without waiting for it.
 
 mod deliveries;
+mod lanes;
 mod transaction;
+mod turns;
 mod worker;
 
 use std::sync::Arc;
@@ -19,11 +22,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
+pub use self::lanes::Lanes;
 use super::client::Connection;
 use super::error::thread_failure;
 use super::record::Record;
-use crate::error::Failure;
+use crate::error::{ErrorKind, Failure};
 
 /// How long a producer lets things take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,18 +105,27 @@ impl RouteProducer {
         transactional_id: &str,
         timing: Timing,
     ) -> Result<Self, Failure> {
+        let starting = Self::start_transactional(connection, transactional_id, timing)?;
+        starting.producer().await
+    }
+
+    /// Begins to make one, in the background.
+    fn start_transactional(
+        connection: &Connection,
+        transactional_id: &str,
+        timing: Timing,
+    ) -> Result<Starting, Failure> {
         let mut config = connection.producer();
         config.set("transactional.id", transactional_id).set(
             "transaction.timeout.ms",
             timing.transaction_timeout.as_millis().to_string(),
         );
-        Self::start(worker::Worker {
+        Starting::new(worker::Worker {
             object: format!("transactional id {transactional_id}"),
             config,
             timing,
             mode: worker::Mode::Transactions,
         })
-        .await
     }
 
     /// An idempotent producer without transactions, for `delivery: at_least_once` and for single records of
@@ -125,30 +139,13 @@ impl RouteProducer {
             "delivery.timeout.ms",
             timing.give_up_within.as_millis().to_string(),
         );
-        Self::start(worker::Worker {
+        let starting = Starting::new(worker::Worker {
             object: "the producer".to_owned(),
             config,
             timing,
             mode: worker::Mode::RecordsThenPosition,
-        })
-        .await
-    }
-
-    async fn start(worker: worker::Worker) -> Result<Self, Failure> {
-        // One job at a time: `write` borrows the handle exclusively.
-        let (jobs, taken) = sync_channel(1);
-        let (ready, started) = oneshot::channel();
-        std::thread::Builder::new()
-            .name("kafka-producer".to_owned())
-            .spawn(move || worker.run(&taken, ready))
-            .map_err(|error| thread_failure("a producer's thread").caused_by(error))?;
-        started
-            .await
-            .unwrap_or_else(|_| Err(thread_failure("a producer's thread")))?;
-        Ok(Self {
-            jobs,
-            in_doubt: false,
-        })
+        })?;
+        starting.producer().await
     }
 
     /// Writes `records` in order, and `position` with them (after them, without transactions).
@@ -165,10 +162,7 @@ impl RouteProducer {
     /// its outcome yet.
     pub fn hand_over(&mut self, records: Vec<Record>, position: Record) -> Handed {
         if self.in_doubt {
-            return Handed(Err(WriteError::Lost(Failure::new(
-                crate::error::ErrorKind::Transient,
-                "an earlier write was cut off: its outcome is read from Kafka",
-            ))));
+            return Handed(Err(cut_off()));
         }
         let (reply, answer) = oneshot::channel();
         let job = worker::Job {
@@ -178,7 +172,7 @@ impl RouteProducer {
         };
         // tidy: try-send: the queue holds one job and nothing is in doubt, so it is full only when the thread is gone
         if self.jobs.try_send(job).is_err() {
-            return Handed(Err(WriteError::Lost(thread_failure("a producer's thread"))));
+            return Handed(Err(WriteError::Lost(thread_ended())));
         }
         self.in_doubt = true;
         Handed(Ok(answer))
@@ -192,7 +186,7 @@ impl RouteProducer {
         let outcome = handed
             .0?
             .await
-            .unwrap_or_else(|_| Err(WriteError::Lost(thread_failure("a producer's thread"))));
+            .unwrap_or_else(|_| Err(WriteError::Lost(thread_ended())));
         self.in_doubt = matches!(outcome, Err(WriteError::Lost(_)));
         outcome
     }
@@ -201,3 +195,58 @@ impl RouteProducer {
 /// A transaction on its way through the producer's thread.
 #[derive(Debug)]
 pub struct Handed(Result<oneshot::Receiver<Result<Written, WriteError>>, WriteError>);
+
+fn cut_off() -> WriteError {
+    WriteError::Lost(Failure::new(
+        ErrorKind::Transient,
+        "an earlier write was cut off: its outcome is read from Kafka",
+    ))
+}
+
+/// A producer on its way. Dropped, it ends as soon as it is there.
+#[derive(Debug)]
+struct Starting {
+    jobs: SyncSender<worker::Job>,
+    started: oneshot::Receiver<Result<(), Failure>>,
+}
+
+impl Starting {
+    fn new(worker: worker::Worker) -> Result<Self, Failure> {
+        // One job at a time: `write` borrows the handle exclusively.
+        let (jobs, taken) = sync_channel(1);
+        let (ready, started) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("kafka-producer".to_owned())
+            .spawn(move || worker.run(&taken, ready))
+            .map_err(|error| thread_failure("a producer's thread").caused_by(error))?;
+        Ok(Self { jobs, started })
+    }
+
+    async fn producer(mut self) -> Result<RouteProducer, Failure> {
+        (&mut self.started)
+            .await
+            .unwrap_or_else(|_| Err(thread_ended()))?;
+        Ok(self.into_producer())
+    }
+
+    /// Whether it has started, or why it has not; None: not yet. Ask no more after an answer.
+    fn poll(&mut self) -> Option<Result<(), Failure>> {
+        match self.started.try_recv() {
+            Ok(started) => Some(started),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Err(thread_ended())),
+        }
+    }
+
+    /// To be called once it has started.
+    fn into_producer(self) -> RouteProducer {
+        RouteProducer {
+            jobs: self.jobs,
+            in_doubt: false,
+        }
+    }
+}
+
+fn thread_ended() -> Failure {
+    thread_failure("a producer's thread")
+}

@@ -1,6 +1,7 @@
 //! The Kafka side against a real broker.
 
 mod consumer;
+mod lanes;
 mod ownership;
 mod positions;
 mod producer;

@@ -74,7 +74,7 @@ struct Desk<'a> {
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
     answer::signalled(file, async |config, signals| {
-        work(&arguments.what, &config, file, signals).await
+        Box::pin(work(&arguments.what, &config, file, signals)).await
     })
 }
 

@@ -8,7 +8,7 @@ use super::place::Place;
 use super::{Desk, Moved};
 use crate::config::{Delivery, RouteConfig, StartPolicy, ToKafkaConfig};
 use crate::error::{ErrorKind, Failure};
-use crate::kafka::{PositionStore, RouteProducer, Timing, WriteError, is_paused};
+use crate::kafka::{Lanes, PositionStore, Timing, WriteError, is_paused};
 use crate::routes::gap::{self, GapKind, GapReport};
 use crate::routes::loop_guard::client_name;
 use crate::routes::position::Position;
@@ -39,9 +39,9 @@ pub(super) async fn stand(
 
     let mut producer = if is_exactly_once {
         let id = format!("sfbridge.{}.{name}", desk.config.bridge.name);
-        RouteProducer::transactional(&desk.connection, &id, Timing::DEFAULT).await?
+        Lanes::take_over(&desk.connection, &id, Timing::DEFAULT).await?
     } else {
-        RouteProducer::idempotent(&desk.connection, Timing::DEFAULT).await?
+        Lanes::idempotent(&desk.connection, Timing::DEFAULT).await?
     };
     let old = stored(Some(&store), name).await?;
     let new = position(flow, place, old.as_ref(), org_id, now_ms);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{RunEnd, Shared, ToKafkaRoute, until_done};
 use crate::config::{Delivery, LostPositionPolicy};
 use crate::error::{ErrorKind, Failure};
-use crate::kafka::{Record, RouteProducer, Timing};
+use crate::kafka::{Lanes, Record, Timing};
 use crate::routes::gap::{self, GapKind, GapReport};
 use crate::routes::position::{Position, millis};
 use crate::routes::start::{self, Resume, StartDecision};
@@ -19,7 +19,7 @@ use crate::salesforce::pubsub::Start;
 
 /// What a run needs to stream.
 pub(super) struct Beginning {
-    pub(super) producer: RouteProducer,
+    pub(super) producer: Lanes,
     pub(super) session: Arc<Session>,
     pub(super) subscribe: Start,
     pub(super) resume: Resume,
@@ -93,20 +93,20 @@ impl ToKafkaRoute {
         })
     }
 
-    async fn producer(&self) -> Result<RouteProducer, Failure> {
+    async fn producer(&self) -> Result<Lanes, Failure> {
         let Shared {
             bridge, connection, ..
         } = &self.shared;
         match self.flow.delivery {
             Delivery::ExactlyOnce => {
-                RouteProducer::transactional(
+                Lanes::take_over(
                     connection,
                     &format!("sfbridge.{bridge}.{}", self.config.name),
                     Timing::DEFAULT,
                 )
                 .await
             }
-            Delivery::AtLeastOnce => RouteProducer::idempotent(connection, Timing::DEFAULT).await,
+            Delivery::AtLeastOnce => Lanes::idempotent(connection, Timing::DEFAULT).await,
         }
     }
 
@@ -128,7 +128,7 @@ impl ToKafkaRoute {
     /// position never moves past a loss that is not reported.
     pub(super) async fn lose_position(
         &self,
-        producer: &mut RouteProducer,
+        producer: &mut Lanes,
         session: &Session,
         stored: Option<&Position>,
         why: &str,
@@ -188,7 +188,7 @@ impl ToKafkaRoute {
     /// Stores a position without an event.
     async fn store(
         &self,
-        producer: &mut RouteProducer,
+        producer: &mut Lanes,
         session: &Session,
         resume: &Resume,
         report: Option<Record>,

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::begin::Beginning;
 use super::intake::{Batch, Intake, Taken};
 use super::{Memory, RunEnd, ToKafkaRoute, trace, unknown};
-use crate::kafka::{RouteProducer, WriteError, Written};
+use crate::kafka::{Lanes, WriteError, Written};
 use crate::routes::batch::{BatchAction, BatchPolicy};
 use crate::routes::culprit::Cut;
 use crate::routes::output::Outputs;
@@ -38,7 +38,7 @@ const EVENTS_BESIDE_A_BATCH_MIN: usize = 200;
 const IDLE_AFTER: Duration = Duration::from_secs(10);
 
 /// The producer comes back with the outcome: it writes one transaction at a time.
-type Write = Pin<Box<dyn Future<Output = (RouteProducer, Result<Written, WriteError>)> + Send>>;
+type Write = Pin<Box<dyn Future<Output = (Lanes, Result<Written, WriteError>)> + Send>>;
 
 /// A transaction on its way.
 pub(super) struct InFlight {
@@ -212,19 +212,16 @@ impl ToKafkaRoute {
                 () = tokio::time::sleep(linger), if linger != Duration::MAX => {}
                 () = tokio::time::sleep_until(last_event + IDLE_AFTER), if self.is_streaming() && batch.records.is_empty() && in_flight.is_none() => {
                     self.status.idle();
+                    if let Some(idle) = &mut producer {
+                        idle.rest();
+                    }
                 }
             }
         }
     }
 
     /// Hands a batch with its position to the producer.
-    fn send(
-        &self,
-        mut producer: RouteProducer,
-        session: &Session,
-        intake: &Intake,
-        mut batch: Batch,
-    ) -> InFlight {
+    fn send(&self, mut producer: Lanes, session: &Session, intake: &Intake, mut batch: Batch) -> InFlight {
         let (complete, after) = intake.tracker.position();
         let position = self.position(&session.organization_id, complete, after, &intake.resume);
         let record = self
@@ -256,7 +253,7 @@ impl ToKafkaRoute {
         end: RunEnd,
         session: &Session,
         intake: &Intake,
-        (idle, in_flight): (Option<RouteProducer>, Option<InFlight>),
+        (idle, in_flight): (Option<Lanes>, Option<InFlight>),
         batch: Batch,
         policy: &BatchPolicy,
         memory: &mut Memory,
@@ -284,7 +281,7 @@ impl ToKafkaRoute {
         }
     }
 
-    async fn finish(&self, mut last: InFlight, memory: &mut Memory) -> Result<RouteProducer, RunEnd> {
+    async fn finish(&self, mut last: InFlight, memory: &mut Memory) -> Result<Lanes, RunEnd> {
         let (producer, outcome) = last.write.as_mut().await;
         match outcome {
             Ok(_) => {
@@ -297,7 +294,7 @@ impl ToKafkaRoute {
 }
 
 /// The end of the transaction that is on its way.
-async fn committed(in_flight: &mut Option<InFlight>) -> (RouteProducer, Result<Written, WriteError>) {
+async fn committed(in_flight: &mut Option<InFlight>) -> (Lanes, Result<Written, WriteError>) {
     match in_flight {
         Some(in_flight) => in_flight.write.as_mut().await,
         None => std::future::pending().await,

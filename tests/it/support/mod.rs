@@ -17,6 +17,7 @@ pub mod org;
 pub mod registry;
 pub mod relay;
 pub mod topic;
+pub mod transactions;
 pub mod wait;
 
 /// Ends a test that needs what this machine lacks: says so and returns, or fails where the environment

@@ -199,17 +199,28 @@ pub async fn ends(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<i64
 
 /// All records of a topic, partition by partition, up to where this isolation lets a reader go now.
 pub async fn read_all(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<Seen> {
+    read(bootstrap, topic, None, isolation).await
+}
+
+/// The same of one partition.
+pub async fn read_partition(bootstrap: &str, topic: &str, partition: i32, isolation: Isolation) -> Vec<Seen> {
+    read(bootstrap, topic, Some(partition), isolation).await
+}
+
+async fn read(bootstrap: &str, topic: &str, only: Option<i32>, isolation: Isolation) -> Vec<Seen> {
     let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
     blocking(move || {
         let consumer = client(&bootstrap, isolation.name());
         let metadata = consumer.fetch_metadata(Some(&topic), CALL_TIMEOUT);
         let metadata = metadata.expect("the broker answers");
-        let mut open = metadata.topics()[0].partitions().len();
         let mut all = TopicPartitionList::new();
         for partition in metadata.topics()[0].partitions() {
-            all.add_partition_offset(&topic, partition.id(), Offset::Beginning)
-                .expect("a partition list");
+            if only.is_none_or(|only| only == partition.id()) {
+                all.add_partition_offset(&topic, partition.id(), Offset::Beginning)
+                    .expect("a partition list");
+            }
         }
+        let mut open = all.count();
         consumer.assign(&all).expect("an assignment");
         let mut seen = Vec::new();
         let deadline = Instant::now() + Duration::from_secs(60);

@@ -23,6 +23,7 @@ use super::oracle::{Findings, Oracle};
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
 use crate::support::topic::{Isolation, Seen, ends, read_all, unique};
+use crate::support::transactions::{Status, commits, history};
 use crate::support::wait::until;
 use crate::support::{broker, registry};
 
@@ -75,11 +76,16 @@ impl Chaos {
     }
 
     fn burst(&mut self, at_most: u64) {
+        let count = self.rng.random_range(1..=BURST_MAX).min(at_most);
+        self.emit(count);
+    }
+
+    fn emit(&mut self, count: u64) {
         let events = TestEvents {
             keys: KEYS,
             group: GROUPS[self.rng.random_range(0..GROUPS.len())],
             split_groups: self.rng.random(),
-            ..TestEvents::new(self.rng.random_range(1..=BURST_MAX).min(at_most))
+            ..TestEvents::new(count)
         };
         self.oracle.emitted(&self.org.emit_test_events(&events).unwrap());
     }
@@ -94,6 +100,20 @@ impl Chaos {
         while self.oracle.count() < count {
             self.burst(count - self.oracle.count());
             self.pause().await;
+        }
+    }
+
+    /// Emits so many events, a few at a time, and no more than the process has nearly delivered.
+    async fn keep_busy(&mut self, bridge: &Bridge, events: u64) {
+        const AT_ONCE: u64 = 10;
+        const BEHIND_MAX: u64 = 40;
+        for _ in 0..events / AT_ONCE {
+            self.emit(AT_ONCE);
+            until(PATIENCE, "little in hand", || async {
+                let in_hand = bridge.route("accounts").await?["in_hand"].as_u64()?;
+                (in_hand < BEHIND_MAX).then_some(())
+            })
+            .await;
         }
     }
 
@@ -200,6 +220,55 @@ async fn twenty_thousand_events_through_thirty_kills_arrive_exactly_once() {
         "no two events shared a replay id"
     );
     assert!(hits > 0, "no kill hit an open transaction: {left:?}");
+}
+
+/// Small transactions one after the other, which two producers write in turns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_producers_that_take_turns_deliver_exactly_once_through_kills() {
+    const KILLS_MIN: usize = 10;
+    const KILLS_MAX: usize = 60;
+    let kafka = need!("kafka", broker::shared());
+    let to = unique("accounts");
+    let route = json_route(
+        "accounts",
+        "/data/AccountChangeEvent",
+        &to,
+        "    commit: { max_events: 4 }\n",
+    );
+    let mut chaos = Chaos::of_route(&kafka, "two producers", to, &route).await;
+    let ids = ["accounts", "accounts@2"].map(|route| format!("sfbridge.{}.{route}", chaos.setup.name));
+    let mut open = [0, 0];
+    let mut kills = 0;
+    while kills < KILLS_MIN || (open.contains(&0) && kills < KILLS_MAX) {
+        let before = commits(&kafka, &ids[1]).await;
+        chaos.emit(BURST_MAX);
+        let bridge = chaos.start().await;
+        // Until both take turns, and then for a while.
+        while commits(&kafka, &ids[1]).await == before {
+            chaos.keep_busy(&bridge, 100).await;
+        }
+        let more = chaos.rng.random_range(10..100);
+        chaos.keep_busy(&bridge, more).await;
+        let pause = chaos.rng.random_range(Duration::ZERO..Duration::from_millis(20));
+        tokio::time::sleep(pause).await;
+        bridge.kill();
+        kills += 1;
+        for (id, open) in ids.iter().zip(&mut open) {
+            *open += usize::from(history(&kafka, id).await.last() == Some(&Status::Ongoing));
+        }
+    }
+    chaos.emit(BURST_MAX);
+    let (findings, _) = chaos.finish().await;
+    eprintln!(
+        "two producers: {} events compared; {kills} kills, {} while the first had a transaction open, {} while the second had",
+        findings.compared, open[0], open[1],
+    );
+    findings.assert_exactly_once();
+    assert_eq!(findings.compared as u64, chaos.oracle.count());
+    assert!(
+        !open.contains(&0),
+        "no kill hit an open transaction of each: {open:?}"
+    );
 }
 
 /// The negative control: what this run shows for `exactly_once` it must be able to deny.

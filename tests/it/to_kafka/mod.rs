@@ -7,6 +7,7 @@ mod exactly_once;
 mod failures;
 mod first_start;
 mod gaps;
+mod lanes;
 mod lost_position;
 mod oracle;
 mod ownership;
