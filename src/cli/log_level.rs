@@ -9,7 +9,8 @@ use super::bridge::{Bridge, Place};
 use crate::app::Exit;
 use crate::error::Failure;
 
-const JSON: &str = r#"As JSON: {"level": "info"}."#;
+const JSON: &str = r#"As JSON:
+  {"level": "info"}"#;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -371,7 +371,8 @@ async fn nothing_that_the_bridge_says_holds_a_secret_or_a_value() {
     let is = |state: &'static str| move |route: &Value| route["state"]["name"] == state;
     bridge
         .until_route("accounts", "records and a dead letter", |route| {
-            dead(1)(route) && route["records_written"] == 3
+            // What the routes back write comes as events, too.
+            dead(1)(route) && route["records_written"].as_u64() >= Some(3)
         })
         .await;
     bridge
