@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
+use serde_json::json;
 
-use super::answer::{Refused, print, until_signal};
+use super::answer::{Output, Refused, shape, until_signal};
 use super::bridge::reachable;
 use crate::app::Exit;
 use crate::config;
@@ -15,8 +16,12 @@ use crate::error::{ErrorKind, Failure};
 /// The bridge answers from memory; platforms ask every few seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
+const JSON: &str = r#"As JSON:
+  {"url": "http://127.0.0.1:9400/ready", "healthy": false, "answer": "account-changes: halted …"}"#;
+
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("output", shape(JSON)),
     after_help = "Examples:\n  sfbridge health --config config/sfbridge.yaml\n  sfbridge health --live\n  sfbridge health --url http://127.0.0.1:9400\n\nExit codes:\n  0 it says yes\n  1 it says no, or does not answer within three seconds\n  64 configuration"
 )]
 pub(super) struct Args {
@@ -26,6 +31,8 @@ pub(super) struct Args {
     /// The bridge's admin listener; without it, `admin.listen` of the configuration. A URL with a path is asked as it is
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
@@ -36,7 +43,7 @@ pub(super) fn run(arguments: &Args, file: &Path) -> Exit {
             return Exit::Configuration;
         }
     };
-    until_signal(Exit::Failed, async || ask(url).await)
+    until_signal(Exit::Failed, async || ask(url, arguments.output).await)
 }
 
 fn url(arguments: &Args, file: PathBuf) -> Result<Url, String> {
@@ -59,7 +66,7 @@ fn asked(text: &str, live: bool) -> Result<Url, String> {
     Ok(url)
 }
 
-async fn ask(url: Url) -> Result<Exit, Refused> {
+async fn ask(url: Url, output: Output) -> Result<Exit, Refused> {
     let silent = |error: reqwest::Error| {
         Failure::new(ErrorKind::Transient, format!("{url} does not answer")).caused_by(error.without_url())
     };
@@ -71,7 +78,11 @@ async fn ask(url: Url) -> Result<Exit, Refused> {
         .map_err(silent)?;
     let answer = client.get(url.clone()).send().await.map_err(silent)?;
     let healthy = answer.status().is_success();
-    print(&answer.text().await.map_err(silent)?);
+    let said = answer.text().await.map_err(silent)?;
+    output.print(
+        || said.clone(),
+        || json!({"url": url.as_str(), "healthy": healthy, "answer": said}),
+    );
     Ok(if healthy { Exit::Clean } else { Exit::Failed })
 }
 

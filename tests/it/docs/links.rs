@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::assert_none;
 use super::page::{self, Page, root};
-use super::{NOT_YET, assert_none};
 
 fn is_outside(target: &str) -> bool {
     ["http://", "https://", "mailto:"]
@@ -28,11 +28,6 @@ fn folder_of(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-fn is_awaited(file: &str) -> bool {
-    file.strip_prefix("docs/")
-        .is_some_and(|name| NOT_YET.contains(&name))
-}
-
 /// What is wrong with the links of a page.
 fn wrong_links(page: &Page, anchors: &BTreeMap<String, Vec<String>>) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -49,7 +44,6 @@ fn wrong_links(page: &Page, anchors: &BTreeMap<String, Vec<String>>) -> Vec<Stri
         };
         if in_book && !file.starts_with("docs/") {
             say("leaves the book, where it leads nowhere: name the file as code");
-        } else if is_awaited(&file) && !root().join(&file).exists() {
         } else if !root().join(&file).exists() {
             say("there is no such file");
         } else if !fragment.is_empty() {
@@ -112,18 +106,10 @@ fn every_page_stands_once_in_the_table_of_contents() {
             1 => {}
             times => wrong.push(format!("docs/{name} stands {times} times in docs/SUMMARY.md")),
         }
-        if NOT_YET.contains(&name.as_str()) {
-            println!("docs/{name} has come: take it out of NOT_YET");
-        }
     }
     for target in &listed {
-        if !there.contains(target) && !NOT_YET.contains(&target.as_str()) {
+        if !there.contains(target) {
             wrong.push(format!("docs/SUMMARY.md names {target}, which is not there"));
-        }
-    }
-    for name in NOT_YET {
-        if !listed.iter().any(|target| target == name) {
-            wrong.push(format!("{name} is awaited, and docs/SUMMARY.md does not name it"));
         }
     }
     assert_none(&wrong);

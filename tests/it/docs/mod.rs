@@ -26,10 +26,6 @@ mod stage;
 
 use page::Block;
 
-/// Pages that other work brings: named in the table of contents and linked to, and not there yet. Empty, as soon as they
-/// are.
-const NOT_YET: &[&str] = &[];
-
 /// What is done with a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Class {

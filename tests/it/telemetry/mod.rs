@@ -1,5 +1,6 @@
 //! What a running bridge tells of itself: its metrics and its traces.
 
+mod collector;
 mod metrics;
 mod traces;
 mod without_collector;
