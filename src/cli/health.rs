@@ -17,7 +17,7 @@ use crate::error::{ErrorKind, Failure};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 const JSON: &str = r#"As JSON:
-  {"url": "http://127.0.0.1:9400/ready", "healthy": false, "answer": "account-changes: halted …"}"#;
+  {"url": "http://127.0.0.1:9400/ready", "healthy": true, "answer": "ready\n"}"#;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -2,7 +2,8 @@
 //!
 //! All instances of a bridge join the group `sfbridge.<bridge>` over the topic `_sfbridge.<bridge>.routes`; a
 //! route belongs to the partition that its name hashes to, and whoever is assigned it runs the route. The same
-//! topic holds, by route, whether a person has paused it.
+//! topic holds, by route, whether a person has paused it, and under a key of its own that the route is there: an
+//! instance that starts and notes its routes so never takes back a pause that came meanwhile.
 //!
 //! This is about balance, not correctness: two instances may believe for a moment that a route is theirs, and
 //! the transactional id decides between them. Members are static (named after `bridge.instance`): ending one
@@ -43,6 +44,8 @@ pub(super) const HEARTBEAT_MS: &str = "1000";
 /// The notes of a new share are read when an empty answer shows their end: at most this long a wait, and five
 /// questions a second when idle.
 const FETCH_WAIT_MS: &str = "200";
+/// Behind a route's name: the key of the record that says it is there. No route's name holds an `@`.
+const REGISTERED: &str = "@registered";
 /// Kafka's limit for a member's name.
 const INSTANCE_ID_LENGTH_MAX: usize = 249;
 
@@ -150,11 +153,15 @@ impl Ownership {
     pub async fn register(&self, routes: &[String]) -> Result<(), Failure> {
         let silent = |_| ();
         let notes = routes.iter().map(async |route| {
-            let noted = self.notes.read(self.partition(route), route, &silent).await?;
+            let key = registered(route);
+            let noted = self.notes.read(self.partition(route), &key, &silent).await?;
             Ok::<_, Failure>(noted.is_none().then_some(route))
         });
         let unknown = futures_util::future::try_join_all(notes).await?;
-        let notes = unknown.into_iter().flatten().map(|route| self.note(route, false));
+        let notes = unknown
+            .into_iter()
+            .flatten()
+            .map(|route| self.record(route, &registered(route), Some(Bytes::from_static(b"{}"))));
         store(&self.connection, notes.collect()).await
     }
 
@@ -180,20 +187,22 @@ impl Ownership {
     /// # Errors
     /// When the brokers do not take the note.
     pub async fn forget(&self, route: &str) -> Result<(), Failure> {
-        let tombstone = Record {
-            value: None,
-            ..self.note(route, false)
-        };
-        store(&self.connection, vec![tombstone]).await
+        let tombstones = [route, &registered(route)].map(|key| self.record(route, key, None));
+        store(&self.connection, tombstones.into()).await
     }
 
     fn note(&self, route: &str, paused: bool) -> Record {
+        // A flag: always JSON.
         let value = serde_json::to_vec(&RouteNote { paused }).unwrap_or_default();
+        self.record(route, route, Some(value.into()))
+    }
+
+    fn record(&self, route: &str, key: &str, value: Option<Bytes>) -> Record {
         Record {
             topic: self.topic.clone(),
             partition: Some(self.partition(route)),
-            key: Some(Bytes::copy_from_slice(route.as_bytes())),
-            value: Some(value.into()),
+            key: Some(Bytes::copy_from_slice(key.as_bytes())),
+            value,
             headers: Vec::new(),
             timestamp_ms: now_ms(),
         }
@@ -202,6 +211,10 @@ impl Ownership {
     fn partition(&self, route: &str) -> i32 {
         partition_of(route, self.partitions)
     }
+}
+
+fn registered(route: &str) -> String {
+    format!("{route}{REGISTERED}")
 }
 
 /// Whether a person has paused the route, asked by whoever is no instance.

@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
+use super::REGISTERED;
 use super::view::{Assignment, RouteNote, View};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::client::{log_error, log_line};
@@ -152,6 +153,10 @@ fn take_note(member: &Member, message: &BorrowedMessage<'_>) {
     };
     if key.starts_with('@') {
         return;
+    }
+    if let Some(route) = key.strip_suffix(REGISTERED) {
+        let is_there = message.payload().is_some();
+        return member.change(|view| view.register(message.partition(), route, is_there));
     }
     let note = message.payload().map(|value| {
         serde_json::from_slice::<RouteNote>(value).unwrap_or_else(|error| {

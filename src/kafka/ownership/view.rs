@@ -25,6 +25,7 @@ pub struct Assignment {
     /// Whether the group has said who holds what.
     decided: bool,
     noted: BTreeMap<String, RouteNote>,
+    registered: BTreeSet<String>,
     /// Why this instance cannot hold any route, when it cannot.
     pub trouble: Option<Arc<Failure>>,
 }
@@ -45,9 +46,10 @@ impl Assignment {
         self.noted.get(route).is_some_and(|note| note.paused)
     }
 
-    /// The routes that are noted in the owned partitions, whether this instance knows them or not.
+    /// The routes that somebody noted in the owned partitions, whether this instance knows them or not.
     pub fn noted_routes(&self) -> impl Iterator<Item = &str> {
-        self.noted.keys().map(String::as_str)
+        let both: BTreeSet<&String> = self.registered.iter().chain(self.noted.keys()).collect();
+        both.into_iter().map(String::as_str)
     }
 
     /// How many of the routes topic's partitions are owned.
@@ -76,6 +78,7 @@ enum Membership {
 struct Given {
     read_to_end: bool,
     noted: BTreeMap<String, RouteNote>,
+    registered: BTreeSet<String>,
 }
 
 impl View {
@@ -123,6 +126,18 @@ impl View {
         };
     }
 
+    /// Some instance has the route in its configuration, or had it until it was forgotten.
+    pub(super) fn register(&mut self, partition: i32, route: &str, is_there: bool) {
+        let Some(given) = self.given.get_mut(&partition) else {
+            return;
+        };
+        if is_there {
+            given.registered.insert(route.to_owned());
+        } else {
+            given.registered.remove(route);
+        }
+    }
+
     pub(super) fn read_to_end(&mut self, partition: i32) {
         if let Some(given) = self.given.get_mut(&partition) {
             given.read_to_end = true;
@@ -135,6 +150,7 @@ impl View {
             partitions: self.partitions,
             owned: owned().map(|(partition, _)| *partition).collect(),
             noted: owned().flat_map(|(_, given)| given.noted.clone()).collect(),
+            registered: owned().flat_map(|(_, given)| given.registered.clone()).collect(),
             given: self.given.keys().copied().collect(),
             decided: self.membership == Membership::Decided,
             trouble: (self.membership == Membership::Lost).then(|| {
@@ -163,6 +179,20 @@ mod tests {
         let assignment = view.assignment();
         assert!(assignment.owns("r") && assignment.is_paused("r"));
         assert_eq!(assignment.noted_routes().collect::<Vec<_>>(), ["r"]);
+    }
+
+    #[test]
+    fn that_a_route_is_there_says_nothing_about_its_pause() {
+        let mut view = View::new(1);
+        view.give(0);
+        view.read_to_end(0);
+        view.note(0, "r", PAUSED);
+        view.register(0, "r", true);
+        view.register(0, "s", true);
+        assert!(view.assignment().is_paused("r"), "whichever came later");
+        assert_eq!(view.assignment().noted_routes().collect::<Vec<_>>(), ["r", "s"]);
+        view.register(0, "s", false);
+        assert_eq!(view.assignment().noted_routes().collect::<Vec<_>>(), ["r"]);
     }
 
     #[test]
