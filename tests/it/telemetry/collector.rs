@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -76,11 +77,20 @@ impl Collector {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| error.to_string())?;
-        Ok(Self {
+        let collector = Self {
             port,
             folder,
             _process: process,
-        })
+        };
+        let up = async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(PATIENCE, up)
+            .await
+            .map_err(|_| format!("it does not listen: {}", collector.text("log")))?;
+        Ok(collector)
     }
 
     fn text(&self, name: &str) -> String {
@@ -130,7 +140,6 @@ async fn the_collector_of_the_project_takes_the_spans_that_the_records_name() {
     ];
     let _bridge = Bridge::start(&setup).await;
     let named = until(PATIENCE, "a span that a record names", || async {
-        // Until the collector listens, spans are lost: each try has an event of its own.
         let change = Change::new("Account", ChangeType::Create).field("Name", CANARY);
         org.change(&change).unwrap();
         partition_count(&kafka, &to).await?;
