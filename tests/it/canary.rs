@@ -164,27 +164,6 @@ async fn rude_registry() -> (String, Task<()>) {
     (url, serving)
 }
 
-/// A broker that asks for a password.
-fn broker(password: &str) -> Result<(Broker, u16), String> {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map_err(|error| error.to_string())?
-        .port();
-    let broker = Broker::start_new(&[
-        &format!(
-            "listeners=PLAINTEXT://127.0.0.1:{{client}},CONTROLLER://127.0.0.1:{{controller}},SASL_PLAINTEXT://127.0.0.1:{port}"
-        ),
-        &format!("advertised.listeners=PLAINTEXT://127.0.0.1:{{client}},SASL_PLAINTEXT://127.0.0.1:{port}"),
-        "sasl.enabled.mechanisms=PLAIN",
-        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
-        "inter.broker.listener.name=PLAINTEXT",
-        &format!(
-            r#"listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_bridge="{password}";"#
-        ),
-    ])?;
-    Ok((broker, port))
-}
-
 /// The topics of the routes, by what they are for.
 struct Topics(BTreeMap<&'static str, String>);
 
@@ -344,7 +323,7 @@ fn leaks(said: &BTreeMap<String, String>, words: &[&str]) -> Vec<String> {
 async fn nothing_that_the_bridge_says_holds_a_secret_or_a_value() {
     let [client, admin, password, registry, value, wrong] =
         ["client", "admin", "password", "registry", "value", "wrong"].map(canary);
-    let (broker, port) = need!("kafka", broker(&password));
+    let (broker, port) = need!("kafka", Broker::start_with_password("bridge", &password, &[]));
     let kafka = broker.bootstrap();
     let org = Simulator::start(SimulatorSettings {
         client_secret: client.clone(),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::broker;
-use crate::support::topic::{self, Isolation, Seen, partition_count, read_all, unique};
+use crate::support::topic::{self, Seen, committed, records, unique};
 use crate::support::wait::until;
 
 /// A command takes a few seconds; on a loaded machine more.
@@ -86,16 +86,6 @@ fn text(bytes: &[u8]) -> String {
 
 fn dead_letters(bridge: &str) -> String {
     format!("sfbridge.{bridge}.dead-letters")
-}
-
-/// What a reader sees of a topic once there are `count` records; it may be more.
-async fn records(kafka: &str, topic: &str, count: usize) -> Vec<Seen> {
-    until(PATIENCE, &format!("{count} records in {topic}"), || async {
-        partition_count(kafka, topic).await?;
-        let seen = read_all(kafka, topic, Isolation::ReadCommitted).await;
-        (seen.len() >= count).then_some(seen)
-    })
-    .await
 }
 
 fn upsert_route(from: &str, fields: &str) -> String {
@@ -353,19 +343,15 @@ async fn an_event_goes_to_the_one_output_that_could_not_have_it() {
     assert!(out.contains(&format!("records of topic {pinned}: 1")), "{out}");
     let out = desk.good(&["redrive", "--route", "accounts", "--yes"]).await;
     assert!(out.starts_with("sent: 3,"), "{out}");
-    let seen = read_all(&kafka, &pinned, Isolation::ReadCommitted).await;
+    let seen = committed(&kafka, &pinned).await;
     let mut names: Vec<String> = seen.iter().map(Seen::value_text).collect();
     names.sort();
     assert_eq!(names, [0, 1, 2].map(|n| format!(r#"{{"Name":"Acme {n}"}}"#)));
-    assert_eq!(
-        read_all(&kafka, &whole, Isolation::ReadCommitted).await.len(),
-        3,
-        "not again"
-    );
+    assert_eq!(committed(&kafka, &whole).await.len(), 3, "not again");
     assert!(desk.list(&["--pending"]).await.is_empty());
     let (_, _, err) = desk.told(&["redrive", "--route", "accounts", "--yes"]).await;
     assert!(err.contains("has no such dead letters"), "{err}");
-    assert_eq!(read_all(&kafka, &pinned, Isolation::ReadCommitted).await.len(), 3);
+    assert_eq!(committed(&kafka, &pinned).await.len(), 3);
     // The running route was not disturbed.
     let route = bridge.route("accounts").await.unwrap();
     assert_ne!(route["state"]["name"], "halted", "{route}");

@@ -17,7 +17,7 @@ use crate::support::broker::Broker;
 use crate::support::kafka_tools;
 use crate::support::keeper::free_ports;
 use crate::support::skipped;
-use crate::support::topic::{self, Isolation, Seen, partition_count, read_all};
+use crate::support::topic::{self, Seen, committed, records};
 use crate::support::wait::until;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
@@ -37,20 +37,14 @@ struct Guarded {
 impl Guarded {
     fn start() -> Result<Self, String> {
         let tools = kafka_tools::folder()?;
-        let [bridges_port, _] = free_ports()?;
-        let user = "org.apache.kafka.common.security.plain.PlainLoginModule required user_sfbridge=\"bridge-secret\";";
-        let broker = Broker::start_new(&[
-            &format!(
-                "listeners=PLAINTEXT://127.0.0.1:{{client}},SASL_PLAINTEXT://127.0.0.1:{bridges_port},CONTROLLER://127.0.0.1:{{controller}}"
-            ),
-            &format!(
-                "advertised.listeners=PLAINTEXT://127.0.0.1:{{client}},SASL_PLAINTEXT://127.0.0.1:{bridges_port}"
-            ),
-            "sasl.enabled.mechanisms=PLAIN",
-            &format!("listener.name.sasl_plaintext.plain.sasl.jaas.config={user}"),
-            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users=User:ANONYMOUS",
-        ])?;
+        let (broker, bridges_port) = Broker::start_with_password(
+            "sfbridge",
+            "bridge-secret",
+            &[
+                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "super.users=User:ANONYMOUS",
+            ],
+        )?;
         Ok(Self {
             broker,
             bridges_port,
@@ -89,21 +83,6 @@ impl Guarded {
             text(&output.stdout),
             text(&output.stderr)
         );
-    }
-
-    async fn seen(&self, topic: &str) -> Vec<Seen> {
-        match partition_count(self.broker.bootstrap(), topic).await {
-            Some(_) => read_all(self.broker.bootstrap(), topic, Isolation::ReadCommitted).await,
-            None => Vec::new(),
-        }
-    }
-
-    async fn until_seen(&self, topic: &str, count: usize) -> Vec<Seen> {
-        until(PATIENCE, &format!("{count} records in {topic}"), || async {
-            let seen = self.seen(topic).await;
-            (seen.len() >= count).then_some(seen)
-        })
-        .await
     }
 
     async fn customer(&self, id: &str, value: &str) {
@@ -216,10 +195,10 @@ async fn the_documented_rights_are_enough_and_what_is_missing_is_named() {
 
     let bridge = Bridge::start(&setup).await;
     org.change(&created("first")).unwrap();
-    kafka.until_seen(OUTPUT, 1).await;
+    records(kafka.broker.bootstrap(), OUTPUT, 1).await;
     kafka.customer("c1", &customer("c1")).await;
     kafka.customer("bad", "no JSON").await;
-    kafka.until_seen("sfbridge.crm.dead-letters", 1).await;
+    records(kafka.broker.bootstrap(), "sfbridge.crm.dead-letters", 1).await;
     for command in [&["dead-letters", "list"][..], &["positions", "list"]] {
         let (code, shown, complaint) = desk.said(command).await;
         assert_eq!(code, Some(0), "{command:?}: {shown}{complaint}");
@@ -249,7 +228,7 @@ async fn the_documented_rights_are_enough_and_what_is_missing_is_named() {
     kafka.administer(&format!("{acls} --add {rule}")).await;
     assert_eq!(bridge.post("/api/routes/accounts/restart").await.0, 202);
     until(PATIENCE, "both events", || async {
-        let mut arrived = names(&kafka.seen(OUTPUT).await);
+        let mut arrived = names(&committed(kafka.broker.bootstrap(), OUTPUT).await);
         // What the route back wrote comes as events, too.
         arrived.retain(|name| name == "first" || name == "second");
         (arrived == ["first", "second"]).then_some(())

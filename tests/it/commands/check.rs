@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
-use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::Desk;
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
 use crate::support::broker::{self, Broker};
-use crate::support::foreign;
+use crate::support::kafka_tools::deny_transactional_id;
 use crate::support::topic::{self, unique};
 use crate::support::wait::until;
 
@@ -131,11 +130,6 @@ async fn a_check_beside_a_running_bridge_fences_nobody() {
 
 #[tokio::test]
 async fn transactional_ids_that_are_denied_are_told_with_the_rule_that_is_missing() {
-    let home = foreign::home("kafka-admin");
-    need!(
-        "foreign",
-        foreign::pypi(&home, &["confluent-kafka==2.16.1"]).await
-    );
     let broker = need!(
         "kafka",
         Broker::start_new(&[
@@ -146,10 +140,7 @@ async fn transactional_ids_that_are_denied_are_told_with_the_rule_that_is_missin
     let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
     let name = unique("crm");
     let prefix = format!("sfbridge.{name}.");
-    let mut deny = Command::new(home.join("bin/python"));
-    deny.arg(foreign::script("deny.py"))
-        .args([broker.bootstrap(), &prefix]);
-    assert_eq!(foreign::run(&mut deny).await["denied"], *prefix);
+    deny_transactional_id(broker.bootstrap(), &prefix, "prefixed").await;
     let lines_of = async |route: &str| {
         let setup = Setup::new(&name, broker.bootstrap(), &org, route);
         let (code, report) = Desk::new(&setup).json(&["check", "--output", "json"]).await;

@@ -12,8 +12,9 @@ use super::{Bridge, data, no_wait};
 use crate::need;
 use crate::support::bridge::PATIENCE;
 use crate::support::broker::{self, Broker};
+use crate::support::kafka_tools::deny_transactional_id;
 use crate::support::topic::{self, Isolation};
-use crate::support::transactions::{commits, deny};
+use crate::support::transactions::commits;
 use crate::support::wait::until;
 
 const CALL: Duration = Duration::from_secs(30);
@@ -280,8 +281,8 @@ async fn without_the_right_to_the_second_id_a_route_writes_with_one_producer() {
     ];
     let broker = need!("kafka", Broker::start_new(&authorizer));
     let mut stage = Stage::set(broker.bootstrap()).await;
-    deny(broker.bootstrap(), &stage.second_id());
     let second_id = stage.second_id();
+    deny_transactional_id(broker.bootstrap(), &second_id, "literal").await;
     until(PATIENCE, "the denial", || async {
         let second = RouteProducer::transactional(&stage.bridge.connection, &second_id, Timing::DEFAULT);
         second

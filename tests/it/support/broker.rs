@@ -55,6 +55,26 @@ impl Broker {
         Ok(broker)
     }
 
+    /// One with a second port, at which a user needs a password; whoever comes to its own port needs none.
+    pub fn start_with_password(user: &str, password: &str, extra: &[&str]) -> Result<(Self, u16), String> {
+        let [port, _] = free_ports()?;
+        let listeners = format!("PLAINTEXT://127.0.0.1:{{client}},SASL_PLAINTEXT://127.0.0.1:{port}");
+        let lines = [
+            format!("listeners={listeners},CONTROLLER://127.0.0.1:{{controller}}"),
+            format!("advertised.listeners={listeners}"),
+            "sasl.enabled.mechanisms=PLAIN".to_owned(),
+            format!(
+                r#"listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";"#
+            ),
+        ];
+        let lines: Vec<&str> = lines
+            .iter()
+            .map(String::as_str)
+            .chain(extra.iter().copied())
+            .collect();
+        Ok((Self::start_new(&lines)?, port))
+    }
+
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }

@@ -2,8 +2,16 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::jars::kafka_jars;
+
+/// Each is a Java program that asks a broker.
+const RUN_LIMIT: Duration = Duration::from_secs(60);
 
 const TOOLS: [(&str, &str); 5] = [
     ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
@@ -41,4 +49,23 @@ pub fn folder() -> Result<PathBuf, String> {
         std::fs::rename(&fresh, &path).map_err(failed)?;
     }
     Ok(folder)
+}
+
+/// Denies everybody the use of a transactional id, or of all with a prefix, at a broker that has an authorizer.
+pub async fn deny_transactional_id(bootstrap: &str, id: &str, pattern: &str) {
+    let run = Command::new(folder().unwrap().join("kafka-acls"))
+        .args([
+            "--bootstrap-server",
+            bootstrap,
+            "--add",
+            "--deny-principal",
+            "User:*",
+        ])
+        .args(["--operation", "All", "--resource-pattern-type", pattern])
+        .args(["--transactional-id", id])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(RUN_LIMIT, run).await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

@@ -11,6 +11,9 @@ use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::bridge::PATIENCE;
+use super::wait::until;
+
 /// For one blocking call to a broker on loopback, under load.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -271,4 +274,21 @@ fn client(bootstrap: &str, isolation: &str) -> BaseConsumer {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("the work ended")
+}
+
+/// What a `read_committed` reader sees of a topic now; nothing where it does not exist.
+pub async fn committed(bootstrap: &str, topic: &str) -> Vec<Seen> {
+    match partition_count(bootstrap, topic).await {
+        Some(_) => read_all(bootstrap, topic, Isolation::ReadCommitted).await,
+        None => Vec::new(),
+    }
+}
+
+/// The same once there are `count` records; it may be more.
+pub async fn records(bootstrap: &str, topic: &str, count: usize) -> Vec<Seen> {
+    until(PATIENCE, &format!("{count} records in {topic}"), || async {
+        let seen = committed(bootstrap, topic).await;
+        (seen.len() >= count).then_some(seen)
+    })
+    .await
 }

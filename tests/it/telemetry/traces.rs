@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
-use crate::support::topic::{self, Isolation, Seen, partition_count, read_all, unique};
+use crate::support::topic::{self, Seen, records as records_of, unique};
 use crate::support::wait::until;
 use crate::support::{broker, foreign};
 
@@ -111,15 +111,6 @@ fn carried(record: &Seen) -> Option<String> {
     Some(format!("{}-{}", parts[1], parts[2]))
 }
 
-async fn seen(kafka: &str, topic: &str, count: usize) -> Vec<Seen> {
-    until(PATIENCE, &format!("{count} records in {topic}"), || async {
-        partition_count(kafka, topic).await?;
-        let seen = read_all(kafka, topic, Isolation::ReadCommitted).await;
-        (seen.len() >= count).then_some(seen)
-    })
-    .await
-}
-
 /// Another system's record, with its own context.
 async fn produce(kafka: &str, topic: &str, value: &str, traceparent: &str) {
     let producer: FutureProducer = ClientConfig::new()
@@ -176,9 +167,9 @@ async fn batches_both_ways_are_spans_that_the_records_headers_join() {
     setup.environment = receiver.environment(100);
     let bridge = Bridge::start(&setup).await;
     create(&org, 0..40);
-    seen(&kafka, &to, 40).await;
+    records_of(&kafka, &to, 40).await;
     create(&org, 40..45);
-    let records = seen(&kafka, &to, 45).await;
+    let records = records_of(&kafka, &to, 45).await;
     let theirs = json!({ "Name": CANARY }).to_string();
     produce(&kafka, &others, &theirs, FOREIGN).await;
     produce(&kafka, &others, &theirs, "00-zz-canary-in-a-field-01").await;
@@ -268,7 +259,7 @@ async fn batches_both_ways_are_spans_that_the_records_headers_join() {
         assert_eq!(attributes["sfbridge.salesforce.target"], SHIPPED);
         assert_eq!(attributes["sfbridge.salesforce.operation"], "publish");
     }
-    let dead = seen(&kafka, &format!("sfbridge.{}.dead-letters", setup.name), 1).await;
+    let dead = records_of(&kafka, &format!("sfbridge.{}.dead-letters", setup.name), 1).await;
     assert_eq!(
         dead[0].header("traceparent").as_deref(),
         Some(FOREIGN),
@@ -369,7 +360,7 @@ async fn what_is_queued_is_sent_at_the_end_and_without_the_variable_records_have
     setup.environment = receiver.environment(600_000);
     let bridge = Bridge::start(&setup).await;
     create(&org, 0..1);
-    let records = seen(&kafka, &to, 1).await;
+    let records = records_of(&kafka, &to, 1).await;
     assert!(receiver.spans.lock().is_empty());
     bridge.signal("TERM");
     assert!(bridge.ended().await.success());
@@ -382,7 +373,7 @@ async fn what_is_queued_is_sent_at_the_end_and_without_the_variable_records_have
     setup.environment.clear();
     let _bridge = Bridge::start(&setup).await;
     create(&org, 1..2);
-    let records = seen(&kafka, &to, 2).await;
+    let records = records_of(&kafka, &to, 2).await;
     assert_eq!(
         records
             .iter()

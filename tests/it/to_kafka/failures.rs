@@ -349,22 +349,9 @@ async fn wrong_credentials_are_named_and_never_shown() {
 /// A password that is wrong, for Kafka: the start waits (it may be mended), and says what to look at.
 #[tokio::test]
 async fn a_wrong_password_for_kafka_is_named_and_never_shown() {
-    let port = free_port();
-    let listeners = format!(
-        "PLAINTEXT://127.0.0.1:{{client}},CONTROLLER://127.0.0.1:{{controller}},SASL_PLAINTEXT://127.0.0.1:{port}"
-    );
-    let kafka = need!(
+    let (kafka, port) = need!(
         "kafka",
-        Broker::start_new(&[
-            &format!("listeners={listeners}"),
-            &format!(
-                "advertised.listeners=PLAINTEXT://127.0.0.1:{{client}},SASL_PLAINTEXT://127.0.0.1:{port}"
-            ),
-            "sasl.enabled.mechanisms=PLAIN",
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
-            "inter.broker.listener.name=PLAINTEXT",
-            r#"listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_bridge="right-password";"#,
-        ])
+        Broker::start_with_password("bridge", "right-password", &[])
     );
     let org = an_org().await;
     let to = unique("accounts");
@@ -398,11 +385,6 @@ async fn a_wrong_password_for_kafka_is_named_and_never_shown() {
     let _bridge = Bridge::start(&right).await;
     emit(&org, &["1"]);
     assert_eq!(names(&records(kafka.bootstrap(), &to, 1).await), ["1"]);
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 #[tokio::test]

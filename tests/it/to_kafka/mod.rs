@@ -23,7 +23,7 @@ use serde_json::Value;
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings};
 
 use crate::support::bridge::PATIENCE;
-use crate::support::topic::{self, Isolation, Seen, read_all};
+use crate::support::topic::{Seen, committed, records};
 use crate::support::wait::until;
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
@@ -32,23 +32,6 @@ const ONE_PARTITION: &str = "  partitions: 1\n";
 
 async fn an_org() -> Simulator {
     Simulator::start(SimulatorSettings::default()).await.unwrap()
-}
-
-/// What a `read_committed` reader sees of a topic once there are `count` records; it may be more.
-async fn records(kafka: &str, topic: &str, count: usize) -> Vec<Seen> {
-    until(PATIENCE, &format!("{count} records in {topic}"), || async {
-        let seen = committed(kafka, topic).await;
-        (seen.len() >= count).then_some(seen)
-    })
-    .await
-}
-
-/// What a `read_committed` reader sees of a topic now; nothing where it does not exist.
-async fn committed(kafka: &str, topic: &str) -> Vec<Seen> {
-    match topic::partition_count(kafka, topic).await {
-        Some(_) => read_all(kafka, topic, Isolation::ReadCommitted).await,
-        None => Vec::new(),
-    }
 }
 
 fn json(record: &Seen) -> Value {

@@ -24,7 +24,7 @@ use sfbridge::simulator::{Simulator, SimulatorSettings};
 
 use crate::support::bridge::Bridge;
 use crate::support::bridge::PATIENCE;
-use crate::support::topic::{self, Isolation, Seen, partition_count, read_all};
+use crate::support::topic::{self, Isolation, records};
 use crate::support::wait::until;
 
 /// The records of an object by the value of a field, without those that have none.
@@ -35,16 +35,6 @@ fn by_key(org: &Simulator, sobject: &str, key: &str) -> BTreeMap<String, Map<Str
         Some((value, fields))
     });
     keyed.collect()
-}
-
-/// What a reader sees of a topic once there are `count` records; it may be more.
-async fn records(kafka: &str, topic: &str, count: usize) -> Vec<Seen> {
-    until(PATIENCE, &format!("{count} records in {topic}"), || async {
-        partition_count(kafka, topic).await?;
-        let seen = read_all(kafka, topic, Isolation::ReadCommitted).await;
-        (seen.len() >= count).then_some(seen)
-    })
-    .await
 }
 
 /// The name of a bridge's dead-letter topic.
