@@ -1,16 +1,18 @@
 //! When the org's daily allocations and Salesforce's retention will be used up at this pace: on the status page, in
 //! `/api/routes`, and as gauges that are absent while nothing can be said.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::family::Family;
 use serde::Serialize;
 
 use crate::routes::state::{RETENTION_SECONDS, RouteStatus};
 use crate::runtime::clock;
 use crate::salesforce::rest::{DAILY_DELIVERED, DAILY_REQUESTS, POLL_EVERY};
-use crate::telemetry::metrics::{LimitView, Metrics, NoLabels, RouteLabel};
+use crate::telemetry::metrics::{FloatGauge, LimitView, Metrics, NoLabels, RouteLabel};
 use crate::telemetry::trend::{Estimate, Trend, TrendPolicy};
 
 /// Three hours of the limits' polls. They are of a rolling day, which gives back what was used a day ago: what lasts
@@ -146,28 +148,28 @@ impl Trends {
             ),
             (TrendOf::ApiRequests, &metrics.api_requests_exhausted_seconds),
         ] {
-            match org.iter().find(|found| found.what == what) {
-                Some(found) => {
-                    family.get_or_create(&NoLabels {}).set(found.exhausted_in_seconds);
-                }
-                None => {
-                    family.remove(&NoLabels {});
-                }
-            }
+            tell(family, &NoLabels {}, org.iter().find(|found| found.what == what));
         }
         let family = &metrics.retention_exhausted_seconds;
         for (at, route) in routes.iter().enumerate() {
             let label = RouteLabel {
                 route: Arc::clone(&route.name),
             };
-            match self.route(at, now_ms) {
-                Some(found) => {
-                    family.get_or_create(&label).set(found.exhausted_in_seconds);
-                }
-                None => {
-                    family.remove(&label);
-                }
-            }
+            tell(family, &label, self.route(at, now_ms).as_ref());
+        }
+    }
+}
+
+fn tell<L>(family: &Family<L, FloatGauge>, label: &L, found: Option<&TrendView>)
+where
+    L: Clone + Hash + Eq,
+{
+    match found {
+        Some(found) => {
+            family.get_or_create(label).set(found.exhausted_in_seconds);
+        }
+        None => {
+            family.remove(label);
         }
     }
 }

@@ -223,27 +223,25 @@ impl Starting {
     }
 
     async fn producer(mut self) -> Result<RouteProducer, Failure> {
-        (&mut self.started)
-            .await
-            .unwrap_or_else(|_| Err(thread_ended()))?;
-        Ok(self.into_producer())
+        let started = (&mut self.started).await;
+        self.outcome(started.unwrap_or_else(|_| Err(thread_ended())))
     }
 
-    /// Whether it has started, or why it has not; None: not yet. Ask no more after an answer.
-    fn poll(&mut self) -> Option<Result<(), Failure>> {
-        match self.started.try_recv() {
-            Ok(started) => Some(started),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Closed) => Some(Err(thread_ended())),
-        }
+    /// The producer once it has started, or why it has not; None: not yet. Ask no more after an answer.
+    fn poll(&mut self) -> Option<Result<RouteProducer, Failure>> {
+        let started = match self.started.try_recv() {
+            Ok(started) => started,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Closed) => Err(thread_ended()),
+        };
+        Some(self.outcome(started))
     }
 
-    /// To be called once it has started.
-    fn into_producer(self) -> RouteProducer {
-        RouteProducer {
-            jobs: self.jobs,
+    fn outcome(&self, started: Result<(), Failure>) -> Result<RouteProducer, Failure> {
+        started.map(|()| RouteProducer {
+            jobs: self.jobs.clone(),
             in_doubt: false,
-        }
+        })
     }
 }
 

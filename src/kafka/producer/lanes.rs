@@ -178,16 +178,16 @@ impl Lanes {
         let Second::Starting(starting) = &mut self.second else {
             return;
         };
-        let Some(started) = starting.poll() else {
-            return;
-        };
-        match (started, std::mem::replace(&mut self.second, Second::Absent)) {
-            (Ok(()), Second::Starting(starting)) => {
-                self.second = Second::There(starting.into_producer());
+        match starting.poll() {
+            None => {}
+            Some(Ok(second)) => {
+                self.second = Second::There(second);
                 self.turns.made(now);
             }
-            (Err(failure), _) => self.not_made(&failure, now),
-            (Ok(()), _) => {}
+            Some(Err(failure)) => {
+                self.second = Second::Absent;
+                self.not_made(&failure, now);
+            }
         }
     }
 
