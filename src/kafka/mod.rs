@@ -18,6 +18,7 @@ mod client;
 mod compacted;
 mod consumer;
 mod error;
+mod fences;
 mod ownership;
 mod positions;
 mod producer;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rdkafka::consumer::BaseConsumer;
@@ -69,7 +70,8 @@ pub(super) struct State {
     pub(super) slots: BTreeMap<Key, Arc<Slot>>,
     pub(super) streams: VecDeque<PartitionStream>,
     pub(super) halts: VecDeque<LostOffsets>,
-    pub(super) joined: bool,
+    /// Since when the group has this member.
+    pub(super) joined: Option<Instant>,
     trouble: BTreeMap<Part, Arc<Failure>>,
     /// The trouble that the caller was told of last.
     told: Option<Arc<Failure>>,

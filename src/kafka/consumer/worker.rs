@@ -21,6 +21,7 @@ use super::record::record_of;
 use super::stream::{Capacity, PartitionStream, Room, Slot};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::error::failure;
+use crate::kafka::fences::Fences;
 
 /// How long a poll waits for a record when nothing else is to be done.
 const IDLE_POLL: Duration = Duration::from_millis(100);
@@ -32,7 +33,7 @@ const ATTEND_EVERY: Duration = Duration::from_millis(5);
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// After a commit that was refused.
 const COMMIT_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Before the group is joined anew, after a later request to join of our own fenced an earlier one.
+/// Before the group is joined anew, after a late request to join of our own fenced us.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) type Join = Box<dyn Fn() -> Result<Member, Failure> + Send>;
@@ -41,7 +42,7 @@ pub(super) type Join = Box<dyn Fn() -> Result<Member, Failure> + Send>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Stopped,
-    /// Fenced before the group had decided, by a request to join of our own that brokers took up late.
+    /// Fenced by a late request to join of our own, as far as can be told.
     Overtaken,
     /// The group will not have this member: a person must act.
     Refused,
@@ -50,10 +51,11 @@ enum End {
 /// Stays in the group until told to stop.
 pub(super) fn keep(member: Member, join: &Join, group: &str, capacity: Capacity, shared: &Arc<Shared>) {
     let mut member = Arc::new(member);
+    let mut fences = Fences::default();
     loop {
         shared.with(|state| state.member = Some(member.clone()));
         let end = match commits::start(member.clone()) {
-            Ok(commits) => Run::new(&member, group, capacity, shared, commits).run(),
+            Ok(commits) => Run::new(&member, group, capacity, shared, commits, &mut fences).run(),
             Err(failure) => {
                 shared.trouble(Part::Member, failure);
                 End::Refused
@@ -61,7 +63,7 @@ pub(super) fn keep(member: Member, join: &Join, group: &str, capacity: Capacity,
         };
         shared.with(|state| {
             state.member = None;
-            state.joined = false;
+            state.joined = None;
             state.placing.clear();
             state.placed.clear();
         });
@@ -108,6 +110,7 @@ struct Run<'a> {
     subscribed: Vec<String>,
     hand_over: Option<HandOver>,
     commits: SyncSender<commits::Offsets>,
+    fences: &'a mut Fences,
     /// The commit under way.
     commit: Option<Vec<(Arc<Slot>, i64)>>,
     /// When the next commit may be sent.
@@ -125,6 +128,7 @@ impl<'a> Run<'a> {
         capacity: Capacity,
         shared: &'a Arc<Shared>,
         commits: SyncSender<commits::Offsets>,
+        fences: &'a mut Fences,
     ) -> Self {
         Self {
             member,
@@ -135,6 +139,7 @@ impl<'a> Run<'a> {
             subscribed: Vec::new(),
             hand_over: None,
             commits,
+            fences,
             commit: None,
             commit_at: Instant::now(),
             troubled: false,
@@ -195,8 +200,9 @@ impl<'a> Run<'a> {
         let said = failure(error, &format!("group {}", self.group));
         let code = error.rdkafka_error_code();
         if is_fatal {
-            let is_decided = self.shared.with(|state| state.joined);
-            if code == Some(Code::FencedInstanceId) && !is_decided {
+            let joined = self.shared.with(|state| state.joined);
+            if code == Some(Code::FencedInstanceId) && self.fences.joins_anew(joined, Instant::now()) {
+                tracing::warn!(why = %crate::error::chain(&said), "the group took up a late request of this process, as it seems");
                 return Some(End::Overtaken);
             }
             self.shared.trouble(Part::Member, said);
@@ -301,7 +307,7 @@ impl<'a> Run<'a> {
         self.troubled = false;
         self.shared.recovered(Part::Member, |_| true);
         self.shared.with(|state| {
-            state.joined = true;
+            state.joined.get_or_insert_with(Instant::now);
             state.placing.extend(keys);
         });
         self.shared.ask_keeper();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -20,6 +20,7 @@ use super::view::{Assignment, RouteNote, View};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::client::{log_error, log_line};
 use crate::kafka::error::failure;
+use crate::kafka::fences::Fences;
 
 /// How soon the thread notices that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
@@ -38,8 +39,7 @@ pub(super) struct Member {
 /// How a membership ended.
 enum End {
     Stopped,
-    /// Fenced while the group had not (or no longer) decided: brokers that answer late take up a second request
-    /// to join of our own, and it fences the first one.
+    /// Fenced by a late request to join of our own, as far as can be told.
     Overtaken,
     /// The group will not have this member: a person must act.
     Refused,
@@ -73,8 +73,9 @@ pub(super) fn keep(
     group: &str,
     stop: &AtomicBool,
 ) {
+    let mut fences = Fences::default();
     loop {
-        let end = run(&consumer, group, stop);
+        let end = run(&consumer, group, stop, &mut fences);
         let publish = Arc::clone(&consumer.context().publish);
         drop(consumer);
         match end {
@@ -101,7 +102,7 @@ fn sleep(time: Duration, stop: &AtomicBool) {
     }
 }
 
-fn run(consumer: &BaseConsumer<Member>, group: &str, stop: &AtomicBool) -> End {
+fn run(consumer: &BaseConsumer<Member>, group: &str, stop: &AtomicBool, fences: &mut Fences) -> End {
     while !stop.load(Ordering::Relaxed) {
         let error = match consumer.poll(POLL) {
             None => continue,
@@ -128,9 +129,12 @@ fn run(consumer: &BaseConsumer<Member>, group: &str, stop: &AtomicBool) -> End {
         }
         let context = consumer.context();
         let mut view = context.view.lock();
-        let fenced = error.rdkafka_error_code() == Some(Code::FencedInstanceId);
-        if fatal && fenced && !view.is_decided() {
-            tracing::warn!(why = %crate::error::chain(&failure), "the membership was overtaken by a later request of this process");
+        let is_fenced = fatal && error.rdkafka_error_code() == Some(Code::FencedInstanceId);
+        if is_fenced && fences.joins_anew(view.decided_since(), Instant::now()) {
+            tracing::warn!(why = %crate::error::chain(&failure), "the group took up a late request of this process, as it seems");
+            view.lose();
+            view.take_all();
+            context.publish.send_replace(view.assignment());
             return End::Overtaken;
         }
         tracing::warn!(why = %crate::error::chain(&failure), remedy = failure.remedy, "no routes can be assigned");
@@ -192,7 +196,7 @@ impl ConsumerContext for Member {
         let answer = if Code::from(what) == Code::AssignPartitions {
             tracing::info!(count = numbers.len(), "shares of the routes given");
             self.change(|view| {
-                view.decided();
+                view.decided(Instant::now());
                 numbers.iter().for_each(|number| view.give(*number));
             });
             // The notes are read from the beginning each time: no offset is kept in the group.

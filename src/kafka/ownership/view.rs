@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::record::partition_of;
@@ -69,7 +70,9 @@ pub(super) struct View {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Membership {
     Undecided,
-    Decided,
+    Decided {
+        since: Instant,
+    },
     /// It ran out because no broker answered: nobody has said that another instance took over.
     Lost,
 }
@@ -91,12 +94,17 @@ impl View {
     }
 
     /// The group has decided, whatever it gives.
-    pub(super) fn decided(&mut self) {
-        self.membership = Membership::Decided;
+    pub(super) fn decided(&mut self, now: Instant) {
+        let since = self.decided_since().unwrap_or(now);
+        self.membership = Membership::Decided { since };
     }
 
-    pub(super) fn is_decided(&self) -> bool {
-        self.membership == Membership::Decided
+    /// Since when the group has this member.
+    pub(super) const fn decided_since(&self) -> Option<Instant> {
+        match self.membership {
+            Membership::Decided { since } => Some(since),
+            Membership::Undecided | Membership::Lost => None,
+        }
     }
 
     pub(super) fn lose(&mut self) {
@@ -152,7 +160,7 @@ impl View {
             noted: owned().flat_map(|(_, given)| given.noted.clone()).collect(),
             registered: owned().flat_map(|(_, given)| given.registered.clone()).collect(),
             given: self.given.keys().copied().collect(),
-            decided: self.membership == Membership::Decided,
+            decided: self.decided_since().is_some(),
             trouble: (self.membership == Membership::Lost).then(|| {
                 let message =
                     "Kafka has not answered the bridge's group for too long: its routes wait until it does";
@@ -216,7 +224,7 @@ mod tests {
     fn a_route_is_elsewhere_only_when_the_group_has_said_so() {
         let mut view = View::new(1);
         assert!(!view.assignment().is_elsewhere("r"), "undecided");
-        view.decided();
+        view.decided(Instant::now());
         assert!(view.assignment().is_elsewhere("r"));
         view.give(0);
         assert!(
@@ -227,7 +235,7 @@ mod tests {
         view.take(0);
         assert!(!view.assignment().is_elsewhere("r"), "nobody has answered");
         assert!(view.assignment().trouble.is_some());
-        view.decided();
+        view.decided(Instant::now());
         assert!(view.assignment().is_elsewhere("r") && view.assignment().trouble.is_none());
     }
 

@@ -13,6 +13,7 @@ pub mod foreign;
 pub mod jars;
 pub mod kafka_tools;
 pub mod keeper;
+pub mod members;
 pub mod org;
 pub mod registry;
 pub mod relay;

@@ -43,9 +43,7 @@ impl Run<'_> {
             }
         }
         if lost {
-            self.give_up(&keys);
-            self.unassign(&keys);
-            return;
+            return self.lose(&keys);
         }
         self.hand_over = Some(HandOver {
             keys,
@@ -53,6 +51,13 @@ impl Run<'_> {
             until: Instant::now() + HAND_OVER_WITHIN,
             closing,
         });
+    }
+
+    /// The membership ran out: what is committed from here on goes nowhere.
+    fn lose(&mut self, keys: &[Key]) {
+        self.shared.with(|state| state.joined = None);
+        self.give_up(keys);
+        self.unassign(keys);
     }
 
     pub(super) fn give_up(&self, keys: &[Key]) {
@@ -67,8 +72,7 @@ impl Run<'_> {
             return false;
         };
         if self.member.assignment_lost() {
-            self.give_up(&over.keys);
-            self.unassign(&over.keys);
+            self.lose(&over.keys);
             return over.closing;
         }
         let late = Instant::now() >= over.until;

@@ -8,6 +8,7 @@ use sfbridge::kafka::{ConsumerEvent, PartitionStream};
 use super::{PATIENCE, Source, ended, event, record, stream, streams, take, values};
 use crate::need;
 use crate::support::broker::{self, Broker};
+use crate::support::members::joins_and_is_gone;
 use crate::support::wait::until;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,6 +60,28 @@ async fn one_revoked(mut held: Vec<PartitionStream>) -> (PartitionStream, Partit
     held[at].revoked().await;
     let revoked = held.swap_remove(at);
     (revoked, held.pop().expect("two"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_its_own_late_request_fenced_joins_anew_and_reads_on() {
+    let bootstrap = need!("kafka", broker::shared());
+    let source = Source::new(&bootstrap, 1).await;
+    source.fill(0, 0..50);
+    let mut member = source.join("one").await;
+    let mut held = stream(&mut member).await;
+    take(&mut held, 50).await;
+    held.commit(10);
+    source.until_committed(0, 10).await;
+    joins_and_is_gone(&bootstrap, &source.group(), "sfbridge-one", &source.topic).await;
+    ended(&mut held).await;
+    held.commit(20);
+    drop(held);
+    let mut again = stream(&mut member).await;
+    assert_eq!(
+        record(&mut again).await.offset,
+        10,
+        "what the fenced membership commits goes nowhere"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
