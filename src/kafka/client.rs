@@ -174,7 +174,10 @@ impl Connection {
             // and finds none.
             .set("ssl.ca.location", "probe")
             // A broker that comes back is used within seconds.
-            .set("reconnect.backoff.max.ms", "2000");
+            .set("reconnect.backoff.max.ms", "2000")
+            // Measurements of its own that librdkafka keeps for brokers that ask for them (KIP-714): more than half of
+            // what a client has in memory.
+            .set("enable.metrics.push", "false");
         for (key, value) in defaults {
             config.set(*key, *value);
         }
@@ -282,6 +285,9 @@ mod tests {
         assert_eq!(config.get("acks"), Some("all"));
         assert_eq!(config.get("partitioner"), Some("murmur2_random"));
         assert_eq!(config.get("allow.auto.create.topics"), Some("false"));
+        assert_eq!(config.get("enable.metrics.push"), Some("false"));
+        let pushing = connection(&[("enable.metrics.push", "true")]).producer();
+        assert_eq!(pushing.get("enable.metrics.push"), Some("true"));
     }
 
     #[test]

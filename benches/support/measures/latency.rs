@@ -10,7 +10,7 @@
 //!
 //! The bridge's figure contains the HTTP request that makes the simulator emit the event.
 
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -38,28 +38,24 @@ const WARM_UP: u64 = 200;
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
 pub async fn run(kafka: &str, rounds: usize, table: &mut Table) {
-    let (mut bridged, mut by_hand, mut one_by_one) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bridged, mut bare, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     // A broker that was just started compiles its code: whoever comes first would pay for that.
     through_the_bridge(kafka).await;
     for _ in 0..rounds {
         let (latencies, records) = through_the_bridge(kafka).await;
         bridged.push(Turn::of(&latencies));
-        by_hand.push(Turn::of(&hand_to_hand(kafka, &records).await));
-        one_by_one.push(Turn::of(&each_alone(kafka, &records).await));
+        bare.push(Turn::of(&by_hand(kafka, &records, as_they_come).await));
+        alone.push(Turn::of(&by_hand(kafka, &records, one_by_one).await));
         println!(
             "bridge {:?}, by hand {:?}, one by one {:?}",
             bridged.last(),
-            by_hand.last(),
-            one_by_one.last()
+            bare.last(),
+            alone.last()
         );
     }
     let median_of =
         |turns: &[Turn], value: fn(&Turn) -> f64| median(&turns.iter().map(value).collect::<Vec<_>>());
-    for (name, turns) in [
-        ("bridge", &bridged),
-        ("by hand", &by_hand),
-        ("one by one", &one_by_one),
-    ] {
+    for (name, turns) in [("bridge", &bridged), ("by hand", &bare), ("one by one", &alone)] {
         table.note(
             format!("latency at 200 events/s, {name}"),
             format!(
@@ -77,14 +73,14 @@ pub async fn run(kafka: &str, rounds: usize, table: &mut Table) {
                 .collect::<Vec<_>>(),
         )
     };
-    table.at_most("added latency, p50", added(&by_hand, |turn| turn.p50), 3.0, "ms");
-    table.at_most("added latency, p99", added(&by_hand, |turn| turn.p99), 10.0, "ms");
+    table.at_most("added latency, p50", added(&bare, |turn| turn.p50), 3.0, "ms");
+    table.at_most("added latency, p99", added(&bare, |turn| turn.p99), 10.0, "ms");
     table.note(
         "the same, against one by one".to_owned(),
         format!(
             "p50 {:.1} ms, p99 {:.1} ms",
-            added(&one_by_one, |turn| turn.p50),
-            added(&one_by_one, |turn| turn.p99)
+            added(&alone, |turn| turn.p50),
+            added(&alone, |turn| turn.p99)
         ),
     );
 }
@@ -132,50 +128,46 @@ async fn through_the_bridge(kafka: &str) -> (Vec<f64>, Vec<Seen>) {
     (latencies, one_of_each(records, EVENTS))
 }
 
-async fn hand_to_hand(kafka: &str, records: &[Seen]) -> Vec<f64> {
+/// What is done with a record when it is due; told is from when its latency counts.
+type Hand = Box<dyn FnMut(Instant, &Seen) -> Instant + Send>;
+
+async fn by_hand(kafka: &str, records: &[Seen], hand: fn(Bare, String) -> Hand) -> Vec<f64> {
     let to = unique("latency-by-hand");
     topic::create(kafka, &to, PARTITIONS, &[]).await;
-    let bare = Bare::new(kafka, 0).await;
+    let mut hand = hand(Bare::new(kafka, 0).await, to.clone());
     let arrivals = read(kafka, &to);
-    let hand = commit_what_comes(bare, to.clone());
     let mut due = tokio::time::interval(EVERY);
-    let mut sent = Vec::with_capacity(records.len());
+    let mut from = Vec::with_capacity(records.len());
     for record in records {
-        sent.push(due.tick().await.into_std());
-        hand.send(record.clone()).unwrap();
+        from.push(hand(due.tick().await.into_std(), record));
     }
-    let latencies = latencies(&sent, &arrivals);
+    let latencies = latencies(&from, &arrivals);
     topic::delete(kafka, &to).await;
     latencies
 }
 
-/// Puts what has come into one transaction, then what came meanwhile into the next; ends with its sender.
-fn commit_what_comes(bare: Bare, to: String) -> Sender<Seen> {
-    let (hand, coming) = channel();
+/// Puts what has come into one transaction, then what came meanwhile into the next.
+fn as_they_come(bare: Bare, to: String) -> Hand {
+    // Room for all: whoever emits events never waits for who writes them.
+    let (hand, coming) = sync_channel::<Seen>(usize::try_from(EVENTS).unwrap());
     std::thread::spawn(move || {
         while let Ok(first) = coming.recv() {
             let batch: Vec<Seen> = std::iter::once(first).chain(coming.try_iter()).collect();
             bare.commit(&to, &batch);
         }
     });
-    hand
+    Box::new(move |due, record| {
+        hand.send(record.clone()).unwrap();
+        due
+    })
 }
 
-async fn each_alone(kafka: &str, records: &[Seen]) -> Vec<f64> {
-    let to = unique("latency-one-by-one");
-    topic::create(kafka, &to, PARTITIONS, &[]).await;
-    let bare = Bare::new(kafka, 0).await;
-    let arrivals = read(kafka, &to);
-    let mut due = tokio::time::interval(EVERY);
-    let mut sent = Vec::with_capacity(records.len());
-    for record in records {
-        due.tick().await;
-        sent.push(Instant::now());
+fn one_by_one(bare: Bare, to: String) -> Hand {
+    Box::new(move |_, record| {
+        let begun = Instant::now();
         bare.commit(&to, std::slice::from_ref(record));
-    }
-    let latencies = latencies(&sent, &arrivals);
-    topic::delete(kafka, &to).await;
-    latencies
+        begun
+    })
 }
 
 /// Milliseconds from each event to its arrival, but for the first ones.
