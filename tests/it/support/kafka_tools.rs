@@ -51,21 +51,24 @@ pub fn folder() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// Denies everybody the use of a transactional id, or of all with a prefix, at a broker that has an authorizer.
-pub async fn deny_transactional_id(bootstrap: &str, id: &str, pattern: &str) {
-    let run = Command::new(folder().unwrap().join("kafka-acls"))
-        .args([
-            "--bootstrap-server",
-            bootstrap,
-            "--add",
-            "--deny-principal",
-            "User:*",
-        ])
-        .args(["--operation", "All", "--resource-pattern-type", pattern])
-        .args(["--transactional-id", id])
+/// Runs one of them against a broker; it must succeed.
+pub async fn run(tool: &str, bootstrap: &str, arguments: &[&str]) {
+    let run = Command::new(folder().unwrap().join(tool))
+        .args(["--bootstrap-server", bootstrap])
+        .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
     let output = timeout(RUN_LIMIT, run).await.unwrap().unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// Denies everybody the use of a transactional id, or of all with a prefix, at a broker that has an authorizer.
+pub async fn deny_transactional_id(bootstrap: &str, id: &str, pattern: &str) {
+    let arguments = [
+        ["--add", "--deny-principal", "User:*"].as_slice(),
+        &["--operation", "All", "--resource-pattern-type", pattern],
+        &["--transactional-id", id],
+    ];
+    run("kafka-acls", bootstrap, &arguments.concat()).await;
 }
