@@ -199,7 +199,7 @@ impl ConsumerView {
 
     /// Whether the group has decided who holds what.
     pub fn is_joined(&self) -> bool {
-        self.0.with(|state| state.joined.is_some())
+        self.0.with(|state| state.membership.is_decided())
     }
 }
 

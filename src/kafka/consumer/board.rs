@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 use rdkafka::consumer::BaseConsumer;
@@ -15,6 +14,7 @@ use super::context::MemberContext;
 use super::start::LostOffsets;
 use super::stream::{Begin, PartitionStream, Slot};
 use crate::error::Failure;
+use crate::kafka::fences::Membership;
 
 /// Topic and partition.
 pub(super) type Key = (Arc<str>, i32);
@@ -70,8 +70,7 @@ pub(super) struct State {
     pub(super) slots: BTreeMap<Key, Arc<Slot>>,
     pub(super) streams: VecDeque<PartitionStream>,
     pub(super) halts: VecDeque<LostOffsets>,
-    /// Since when the group has this member.
-    pub(super) joined: Option<Instant>,
+    pub(super) membership: Membership,
     trouble: BTreeMap<Part, Arc<Failure>>,
     /// The trouble that the caller was told of last.
     told: Option<Arc<Failure>>,

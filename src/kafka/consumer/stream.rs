@@ -44,11 +44,17 @@ impl ConsumedRecord {
 pub struct PartitionStream {
     slot: Arc<Slot>,
     lost: Option<LostOffsets>,
+    inherited: Option<i64>,
 }
 
 impl PartitionStream {
     pub(super) fn new(slot: Arc<Slot>, lost: Option<LostOffsets>) -> Self {
-        Self { slot, lost }
+        let inherited = slot.inner.lock().stored;
+        Self {
+            slot,
+            lost,
+            inherited,
+        }
     }
 
     pub fn topic(&self) -> &Arc<str> {
@@ -63,6 +69,11 @@ impl PartitionStream {
     /// something is committed: write the gap report, then commit [`LostOffsets::to_offset`].
     pub fn lost(&self) -> Option<&LostOffsets> {
         self.lost.as_ref()
+    }
+
+    /// The offset from which an earlier owner may have records in hand still: the group had begun with the partition.
+    pub fn inherited(&self) -> Option<i64> {
+        self.inherited
     }
 
     /// The next record. Cancel-safe. None: the partition is taken away (or the consumer closed) and nothing more

@@ -21,7 +21,7 @@ use super::record::record_of;
 use super::stream::{Capacity, PartitionStream, Room, Slot};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::error::failure;
-use crate::kafka::fences::Fences;
+use crate::kafka::fences::{Fences, Membership};
 
 /// How long a poll waits for a record when nothing else is to be done.
 const IDLE_POLL: Duration = Duration::from_millis(100);
@@ -63,7 +63,7 @@ pub(super) fn keep(member: Member, join: &Join, group: &str, capacity: Capacity,
         };
         shared.with(|state| {
             state.member = None;
-            state.joined = None;
+            state.membership = Membership::Lost;
             state.placing.clear();
             state.placed.clear();
         });
@@ -200,13 +200,16 @@ impl<'a> Run<'a> {
         let said = failure(error, &format!("group {}", self.group));
         let code = error.rdkafka_error_code();
         if is_fatal {
-            let joined = self.shared.with(|state| state.joined);
-            if code == Some(Code::FencedInstanceId) && self.fences.joins_anew(joined, Instant::now()) {
+            let membership = self.shared.with(|state| state.membership);
+            if code == Some(Code::FencedInstanceId) && self.fences.joins_anew(membership, Instant::now()) {
                 tracing::warn!(why = %crate::error::chain(&said), "the group took up a late request of this process, as it seems");
                 return Some(End::Overtaken);
             }
             self.shared.trouble(Part::Member, said);
             return Some(End::Refused);
+        }
+        if said.kind == ErrorKind::Transient {
+            self.shared.with(|state| state.membership.troubled());
         }
         match code {
             _ if said.kind == ErrorKind::LostPosition => {
@@ -307,7 +310,7 @@ impl<'a> Run<'a> {
         self.troubled = false;
         self.shared.recovered(Part::Member, |_| true);
         self.shared.with(|state| {
-            state.joined.get_or_insert_with(Instant::now);
+            state.membership.decided(Instant::now());
             state.placing.extend(keys);
         });
         self.shared.ask_keeper();

@@ -85,7 +85,10 @@ pub(super) fn keep(
         }
         tracing::info!(group, "joining the group anew");
         consumer = match join(Arc::clone(&publish)) {
-            Ok(consumer) => consumer,
+            Ok(consumer) => {
+                consumer.context().view.lock().lose();
+                consumer
+            }
             Err(failure) => {
                 publish.send_modify(|assignment| assignment.trouble = Some(Arc::new(failure)));
                 return sleep(Duration::MAX, stop);
@@ -125,12 +128,13 @@ fn run(consumer: &BaseConsumer<Member>, group: &str, stop: &AtomicBool, fences: 
         let failure = failure(&error, &format!("group {group}"));
         if !fatal && failure.kind == ErrorKind::Transient {
             tracing::debug!(%error, group, "the group is out of reach");
+            consumer.context().view.lock().troubled();
             continue;
         }
         let context = consumer.context();
         let mut view = context.view.lock();
         let is_fenced = fatal && error.rdkafka_error_code() == Some(Code::FencedInstanceId);
-        if is_fenced && fences.joins_anew(view.decided_since(), Instant::now()) {
+        if is_fenced && fences.joins_anew(view.membership(), Instant::now()) {
             tracing::warn!(why = %crate::error::chain(&failure), "the group took up a late request of this process, as it seems");
             view.lose();
             view.take_all();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{ErrorKind, Failure};
+use crate::kafka::fences::Membership;
 use crate::kafka::record::partition_of;
 
 /// What is noted about a route in the routes topic.
@@ -67,16 +68,6 @@ pub(super) struct View {
     membership: Membership,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Membership {
-    Undecided,
-    Decided {
-        since: Instant,
-    },
-    /// It ran out because no broker answered: nobody has said that another instance took over.
-    Lost,
-}
-
 #[derive(Debug, Default)]
 struct Given {
     read_to_end: bool,
@@ -89,22 +80,22 @@ impl View {
         Self {
             partitions,
             given: BTreeMap::new(),
-            membership: Membership::Undecided,
+            membership: Membership::NEW,
         }
     }
 
     /// The group has decided, whatever it gives.
     pub(super) fn decided(&mut self, now: Instant) {
-        let since = self.decided_since().unwrap_or(now);
-        self.membership = Membership::Decided { since };
+        self.membership.decided(now);
     }
 
-    /// Since when the group has this member.
-    pub(super) const fn decided_since(&self) -> Option<Instant> {
-        match self.membership {
-            Membership::Decided { since } => Some(since),
-            Membership::Undecided | Membership::Lost => None,
-        }
+    /// No broker answers.
+    pub(super) fn troubled(&mut self) {
+        self.membership.troubled();
+    }
+
+    pub(super) const fn membership(&self) -> Membership {
+        self.membership
     }
 
     pub(super) fn lose(&mut self) {
@@ -160,7 +151,7 @@ impl View {
             noted: owned().flat_map(|(_, given)| given.noted.clone()).collect(),
             registered: owned().flat_map(|(_, given)| given.registered.clone()).collect(),
             given: self.given.keys().copied().collect(),
-            decided: self.decided_since().is_some(),
+            decided: self.membership.is_decided(),
             trouble: (self.membership == Membership::Lost).then(|| {
                 let message =
                     "Kafka has not answered the bridge's group for too long: its routes wait until it does";

@@ -69,6 +69,14 @@ impl Records {
         }
     }
 
+    /// The offset from which an earlier worker may have records in hand still.
+    pub(super) fn inherited(&self) -> Option<i64> {
+        match self {
+            Self::Partition(stream) => stream.inherited(),
+            Self::Letters(_) => None,
+        }
+    }
+
     /// The next record. Cancel-safe. None: there are no more, or the partition is taken away.
     pub(super) async fn next(&mut self) -> Option<ConsumedRecord> {
         match self {

@@ -4,7 +4,8 @@
 //! try lets the records behind it pass, but never a later version of its own key. Where the order is strict
 //! (published events) it lets nobody pass. The offset to commit moves only past what is finished.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -36,6 +37,8 @@ pub(super) struct Item<T> {
     /// What two versions of one record have in common. None: nothing else is the same record.
     key: Option<String>,
     bytes: usize,
+    /// It may be under way already: it goes again without waiting for itself.
+    is_in_doubt: bool,
     /// Tries so far that ended with a verdict about this record.
     pub(super) tries: u32,
     /// When it first failed by itself.
@@ -82,8 +85,23 @@ pub(super) struct Window<T> {
     bytes: usize,
     open: usize,
     /// Keys whose last attempt may still be under way, and until when a later version waits for it.
-    in_doubt: Vec<(String, Instant)>,
+    in_doubt: HashMap<String, Instant>,
+    /// What an earlier owner may have under way still.
+    inherited: Option<Inherited>,
 }
+
+/// Records before this offset may be under way until then: nobody knows which.
+#[derive(Debug, Clone, Copy)]
+struct Inherited {
+    before: i64,
+    until: Instant,
+}
+
+/// Slots of a window, in requests.
+const REQUESTS_KEPT: usize = 8;
+/// What a worker has in hand beyond the offset that Kafka has of it: a window, and what it finished since the last
+/// commit, which is half a second back.
+const REQUESTS_AHEAD_OF_THE_OFFSET: usize = 2 * REQUESTS_KEPT;
 
 impl<T> Window<T> {
     pub(super) fn new(rules: Rules) -> Self {
@@ -93,7 +111,8 @@ impl<T> Window<T> {
             end: None,
             bytes: 0,
             open: 0,
-            in_doubt: Vec::new(),
+            in_doubt: HashMap::new(),
+            inherited: None,
         }
     }
 
@@ -101,8 +120,38 @@ impl<T> Window<T> {
         self.rules = rules;
     }
 
+    /// An earlier owner began at this offset or behind it, and a request of it may be under way until then. The first
+    /// version of each record goes again at once, with the same values; a later one waits.
+    pub(super) fn inherit(&mut self, offset: i64, until: Instant) {
+        let records = self
+            .rules
+            .records_max
+            .saturating_mul(REQUESTS_AHEAD_OF_THE_OFFSET);
+        let before = offset.saturating_add(i64::try_from(records).unwrap_or(i64::MAX));
+        self.inherited = Some(Inherited { before, until });
+    }
+
+    /// Whether the record may be under way already, as the first of its key: later ones wait for it.
+    fn is_inherited(&mut self, offset: i64, key: Option<&str>) -> bool {
+        let (Some(Inherited { before, until }), Some(key)) = (self.inherited, key) else {
+            return false;
+        };
+        if offset >= before || until <= Instant::now() {
+            self.inherited = None;
+            return false;
+        }
+        match self.in_doubt.entry(key.to_owned()) {
+            Entry::Vacant(free) => {
+                free.insert(until);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
     /// A record to send.
     pub(super) fn push(&mut self, offset: i64, kind: Kind, key: Option<String>, bytes: usize, content: T) {
+        let is_inherited = self.is_inherited(offset, key.as_deref());
         self.end = Some(offset + 1);
         self.bytes += bytes;
         self.open += 1;
@@ -113,6 +162,7 @@ impl<T> Window<T> {
             key,
             bytes,
             tries: 0,
+            is_in_doubt: is_inherited,
             failed_first: None,
             not_before: None,
             is_alone: false,
@@ -130,7 +180,7 @@ impl<T> Window<T> {
     pub(super) fn has_room(&self) -> bool {
         let (records, bytes) = (self.rules.records_max, self.rules.bytes_max);
         self.open < records.saturating_mul(2)
-            && self.slots.len() < records.saturating_mul(8)
+            && self.slots.len() < records.saturating_mul(REQUESTS_KEPT)
             && self.bytes < bytes.saturating_mul(2)
     }
 
@@ -169,7 +219,7 @@ impl<T> Window<T> {
 
     /// What goes next. Places stay valid until something is finished.
     pub(super) fn next(&mut self, now: Instant) -> Next {
-        self.in_doubt.retain(|(_, until)| *until > now);
+        self.in_doubt.retain(|_, until| *until > now);
         let mut chosen: Vec<usize> = Vec::new();
         let mut kind = None;
         let mut bytes = 0;
@@ -220,10 +270,9 @@ impl<T> Window<T> {
     /// Until when a later version than the one in doubt waits.
     fn doubt(&self, item: &Item<T>) -> Option<Instant> {
         let key = item.key.as_deref()?;
-        let in_doubt = |(known, _): &&(String, Instant)| known == key;
         // The one in doubt itself goes again: the same values once more do no harm.
-        (item.tries == 0)
-            .then(|| self.in_doubt.iter().find(in_doubt).map(|(_, until)| *until))
+        (!item.is_in_doubt)
+            .then(|| self.in_doubt.get(key).copied())
             .flatten()
     }
 
@@ -271,10 +320,9 @@ impl<T> Window<T> {
     pub(super) fn in_doubt(&mut self, places: &[usize], until: Instant) {
         for place in places {
             let Some(item) = self.item(*place) else { continue };
-            item.tries = item.tries.max(1);
+            item.is_in_doubt = true;
             if let Some(key) = item.key.clone() {
-                self.in_doubt.retain(|(known, _)| *known != key);
-                self.in_doubt.push((key, until));
+                self.in_doubt.insert(key, until);
             }
         }
     }
@@ -468,6 +516,27 @@ mod tests {
         assert_eq!(window.next(now), Next::Wait(until));
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(window.next(Instant::now()), send(&[2]));
+    }
+
+    #[test]
+    fn what_an_earlier_owner_may_have_under_way_goes_again_and_later_versions_wait() {
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut inheriting = Window::new(RULES);
+        inheriting.inherit(10, until);
+        let beyond = 10 + i64::try_from(RULES.records_max * REQUESTS_AHEAD_OF_THE_OFFSET).unwrap();
+        for (offset, key) in [(10, "a"), (11, "b"), (12, "a"), (beyond, "c"), (beyond + 1, "c")] {
+            inheriting.push(offset, Kind::Write, Some(key.to_owned()), 10, ());
+        }
+        let now = Instant::now();
+        assert_eq!(inheriting.next(now), send(&[0, 1]));
+        finish_all(&mut inheriting, &[0, 1]);
+        assert_eq!(inheriting.next(now), send(&[3]), "nobody else can have had it");
+        finish_all(&mut inheriting, &[3]);
+        assert_eq!(inheriting.next(now), send(&[4]));
+        finish_all(&mut inheriting, &[4]);
+        assert_eq!(inheriting.next(now), Next::Wait(until));
+        assert_eq!(inheriting.committable(), Some(12));
+        assert_eq!(inheriting.next(until), send(&[2]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::dead_letters::DeadLetters;
 use super::records::Records;
 use super::target::{self, Entry, Outgoing, Target};
 use super::window::{Fate, Kind, Next, Window};
+use super::write::IN_DOUBT_FOR;
 use crate::config::LostPositionPolicy;
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::ConsumedRecord;
@@ -151,6 +152,9 @@ impl Worker {
     async fn work(&mut self) -> Result<(), End> {
         self.report_loss().await?;
         self.settle_noted_job().await?;
+        if let Some(offset) = self.stream.inherited() {
+            self.window.inherit(offset, Instant::now() + IN_DOUBT_FOR);
+        }
         loop {
             if self.is_over() {
                 return Ok(());

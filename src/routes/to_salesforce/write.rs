@@ -19,7 +19,7 @@ use crate::salesforce::rest::{BudgetAction, RowRefusal, RowVerdict, WriteError, 
 
 /// A request whose answer is lost may still be under way. Salesforce ends a transaction's own work after ten seconds
 /// of CPU; twice that is waited for before a later version of the same record goes.
-const IN_DOUBT_FOR: Duration = Duration::from_secs(20);
+pub(super) const IN_DOUBT_FOR: Duration = Duration::from_secs(20);
 
 /// The body with the record's id; the one from an earlier try is replaced.
 fn with_id(body: &RawValue, id: &str) -> Option<Box<RawValue>> {

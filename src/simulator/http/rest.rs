@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::simulator::control::Control;
 use crate::simulator::org::records::{Record, id18};
@@ -132,7 +133,19 @@ pub(super) fn refusal(org: &Org, headers: &HeaderMap) -> Option<Response> {
     Some(RestRefusal::new(401, "INVALID_SESSION_ID", "Session expired or invalid").into_response())
 }
 
+/// As Salesforce does, it carries out what it has read, whether or not the caller is still there.
 async fn gate(State(simulator): Shared, request: Request, next: Next) -> Response {
+    let (answer, answered) = oneshot::channel();
+    crate::simulator::spawn(async move {
+        // A caller that went away does not need it.
+        let _ = answer.send(carry_out(&simulator, request, next).await);
+    });
+    answered
+        .await
+        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn carry_out(simulator: &Control, request: Request, next: Next) -> Response {
     let org = simulator.org();
     org.counters.rest_requests.add(1);
     // The nested router sees what is behind the version.

@@ -400,10 +400,12 @@ async fn a_bridge_logs_in_by_each_mechanism_and_compresses_with_each_codec() {
     ];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let (kafka, port) = need!("kafka", Broker::start_with_password("bridge", "secret", &lines));
-    let credentials = "SCRAM-SHA-256=[password=secret],SCRAM-SHA-512=[password=secret]";
-    let user = ["--alter", "--entity-type", "users", "--entity-name", "bridge"];
-    let arguments = [user.as_slice(), &["--add-config", credentials]].concat();
-    kafka_tools::run("kafka-configs", kafka.bootstrap(), &arguments).await;
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        let credential = format!("{mechanism}=[password=secret]");
+        let user = ["--alter", "--entity-type", "users", "--entity-name", "bridge"];
+        let arguments = [user.as_slice(), &["--add-config", &credential]].concat();
+        kafka_tools::run("kafka-configs", kafka.bootstrap(), &arguments).await;
+    }
     let org = an_org().await;
     emit(&org, &["1"]);
     for (mechanism, codec) in [

@@ -10,7 +10,7 @@ use sfbridge::simulator::TestEvents;
 use super::{ACCOUNTS, ONE_PARTITION, an_org, emit, json, names, records, stored_position};
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
-use crate::support::broker;
+use crate::support::broker::{self, Broker};
 use crate::support::members::joins_and_is_gone;
 use crate::support::topic::{Isolation, read_all, unique};
 use crate::support::wait::until;
@@ -305,26 +305,35 @@ async fn routes_move_to_the_instance_that_lives_and_come_back_to_one_that_restar
 /// after the one that was answered.
 #[tokio::test]
 async fn an_instance_that_its_own_late_request_fenced_goes_on_and_one_that_a_second_process_fences_stops() {
-    let kafka = need!("kafka", broker::shared());
+    let broker = need!("kafka", Broker::start_new(&[]));
+    let kafka = broker.bootstrap();
     let (org, name, to) = (an_org().await, unique("late"), unique("accounts"));
-    let setup = setup(&name, &kafka, &org, &json_route("accounts", ACCOUNTS, &to, ""));
+    let setup = setup(&name, kafka, &org, &json_route("accounts", ACCOUNTS, &to, ""));
     let bridge = Bridge::start(&setup).await;
     emit(&org, &["0"]);
-    records(&kafka, &to, 1).await;
+    records(kafka, &to, 1).await;
+    broker.freeze();
+    until(PATIENCE, "the lost membership", || async {
+        let why = bridge.route("accounts").await?["state"]["why"].to_string();
+        why.contains("Kafka has not answered").then_some(())
+    })
+    .await;
+    broker.thaw();
+    bridge.until_state("accounts", &["streaming"]).await;
     let somebody_joins = || async {
         let (group, topic) = (format!("sfbridge.{name}"), format!("_sfbridge.{name}.routes"));
-        joins_and_is_gone(&kafka, &group, &format!("sfbridge-{}", setup.instance), &topic).await;
+        joins_and_is_gone(kafka, &group, &format!("sfbridge-{}", setup.instance), &topic).await;
     };
     let mut expected = vec!["0".to_owned()];
     for times in 1..=3 {
         somebody_joins().await;
         until(PATIENCE, "the next membership", || async {
-            (bridge.log().matches("joining the group anew").count() == times).then_some(())
+            (bridge.log().matches("joining the group anew").count() >= times).then_some(())
         })
         .await;
         emit(&org, &[&times.to_string()]);
         expected.push(times.to_string());
-        assert_eq!(names(&records(&kafka, &to, expected.len()).await), expected);
+        assert_eq!(names(&records(kafka, &to, expected.len()).await), expected);
     }
     // Again and again: that is no late request.
     somebody_joins().await;

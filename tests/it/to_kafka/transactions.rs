@@ -3,8 +3,6 @@
 //! The way between bridge and broker loses the end of a transaction. So one stays open with records in it,
 //! for as long as the test wants to look at it; or it is committed, and the bridge is not told.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use sfbridge::simulator::faults::StreamMode;
 use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
@@ -22,7 +20,7 @@ const AT_STAKE: u64 = 10;
 
 struct Stage {
     relay: Relay,
-    broker: Broker,
+    _broker: Broker,
     org: Simulator,
     setup: Setup,
     to: String,
@@ -43,7 +41,7 @@ impl Stage {
         topic::create(&setup.bootstrap, &to, 1, &[]).await;
         Ok(Self {
             relay,
-            broker,
+            _broker: broker,
             org,
             setup,
             to,
@@ -157,21 +155,6 @@ async fn a_transaction_that_the_bridge_gives_up_is_aborted_by_its_next_run() {
     stage.assert_aborted(&position).await;
     assert!(bridge.is_running());
     stage.assert_goes_on().await;
-}
-
-/// The broker aborts it by the time that it was open, and tells its owner no more than that somebody else came.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transaction_that_outlives_its_time_out_while_the_broker_is_away_stops_nobody() {
-    const LONGER_THAN_A_TRANSACTION_MAY_BE_OPEN: Duration = Duration::from_secs(61);
-    let stage = need!("kafka", Stage::set().await);
-    let (bridge, position) = stage.start().await;
-    stage.hold_a_transaction().await;
-    stage.broker.kill();
-    tokio::time::sleep(LONGER_THAN_A_TRANSACTION_MAY_BE_OPEN).await;
-    stage.broker.start().unwrap();
-    stage.assert_aborted(&position).await;
-    stage.assert_goes_on().await;
-    assert!(bridge.is_running());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! Which record goes before which, where one of them cannot go yet.
 
 use serde_json::json;
+use sfbridge::simulator::rest::RestFault;
 use sfbridge::simulator::writes::RecordFault;
 
 use super::{an_org, by_key, committed, customers, finished};
@@ -61,6 +62,41 @@ async fn a_locked_record_is_tried_alone_while_others_pass_and_its_later_version_
         .unwrap()
         .events_stored;
     assert_eq!(changes, 293, "both versions, each once");
+}
+
+/// A process that died may have a request on its way still, which nobody will hear the answer of.
+#[tokio::test]
+async fn what_a_dead_owner_has_under_way_never_overwrites_a_later_version() {
+    /// More than a restart takes.
+    const ON_ITS_WAY_MS: u64 = 8_000;
+    let kafka = need!("kafka", broker::shared());
+    let (org, from, name) = (an_org().await, unique("customers"), unique("crm"));
+    topic::create(&kafka, &from, 1, &[]).await;
+    let setup = Setup::new(&name, &kafka, &org, &customers(&from));
+    let bridge = Bridge::start(&setup).await;
+    produce(&kafka, &from, &[("c0", customer("c0", "x"))]).await;
+    finished(&kafka, &name, "customers", &from).await;
+    org.rest_fault(RestFault {
+        path: Some("composite".into()),
+        delay_ms: ON_ITS_WAY_MS,
+        ..RestFault::default()
+    });
+    let requests = org.org_counts().rest_requests;
+    produce(&kafka, &from, &[("c1", customer("c1", "first"))]).await;
+    until(PATIENCE, "the request", || async {
+        let in_hand = bridge.route("customers").await?["in_hand"].as_u64()?;
+        (in_hand == 1 && org.org_counts().rest_requests > requests).then_some(())
+    })
+    .await;
+    bridge.kill();
+    produce(&kafka, &from, &[("c1", customer("c1", "second"))]).await;
+    let _next = Bridge::start(&setup).await;
+    finished(&kafka, &name, "customers", &from).await;
+    until(PATIENCE, "all four requests carried out", || async {
+        (org.org_counts().collections_calls == 4).then_some(())
+    })
+    .await;
+    assert_eq!(by_key(&org, "Account", "Customer_Id__c")["c1"]["Name"], "second");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use rdkafka::consumer::Consumer as _;
 use super::Run;
 use crate::kafka::consumer::HAND_OVER_WITHIN;
 use crate::kafka::consumer::board::Key;
+use crate::kafka::fences::Membership;
 
 /// How long the last commit of a partition may take before it is handed over without.
 const LAST_COMMIT_WITHIN: Duration = Duration::from_secs(5);
@@ -55,7 +56,7 @@ impl Run<'_> {
 
     /// The membership ran out: what is committed from here on goes nowhere.
     fn lose(&mut self, keys: &[Key]) {
-        self.shared.with(|state| state.joined = None);
+        self.shared.with(|state| state.membership = Membership::Lost);
         self.give_up(keys);
         self.unassign(keys);
     }

@@ -64,15 +64,21 @@ async fn one_revoked(mut held: Vec<PartitionStream>) -> (PartitionStream, Partit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_its_own_late_request_fenced_joins_anew_and_reads_on() {
-    let bootstrap = need!("kafka", broker::shared());
-    let source = Source::new(&bootstrap, 1).await;
+    let kafka = need!("kafka", Broker::start_new(&[]));
+    let source = Source::new(kafka.bootstrap(), 1).await;
     source.fill(0, 0..50);
     let mut member = source.join("one").await;
     let mut held = stream(&mut member).await;
     take(&mut held, 50).await;
     held.commit(10);
     source.until_committed(0, 10).await;
-    joins_and_is_gone(&bootstrap, &source.group(), "sfbridge-one", &source.topic).await;
+    kafka.freeze();
+    ended(&mut held).await;
+    drop(held);
+    kafka.thaw();
+    let mut held = stream(&mut member).await;
+    take(&mut held, 40).await;
+    joins_and_is_gone(kafka.bootstrap(), &source.group(), "sfbridge-one", &source.topic).await;
     ended(&mut held).await;
     held.commit(20);
     drop(held);
