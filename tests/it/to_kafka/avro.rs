@@ -45,13 +45,13 @@ impl Reader {
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
-    async fn versions(&self, subject: &str) -> usize {
+    pub(super) async fn versions(&self, subject: &str) -> usize {
         let versions = self.get(&format!("/subjects/{subject}/versions")).await;
         versions.as_array().map_or(0, Vec::len)
     }
 
     /// The registry's id and the value that a record holds.
-    async fn value(&self, record: &Seen) -> (u32, Vec<(String, Avro)>) {
+    pub(super) async fn value(&self, record: &Seen) -> (u32, Vec<(String, Avro)>) {
         let value = record.value.as_deref().unwrap();
         assert_eq!(value[0], 0, "the framing's magic byte");
         let id = u32::from_be_bytes(value[1..5].try_into().unwrap());
@@ -97,7 +97,7 @@ pub(super) fn text(value: &Avro) -> String {
     }
 }
 
-fn setup(name: &str, kafka: &str, registry: &str, org: &Simulator, routes: &str) -> Setup {
+pub(super) fn setup(name: &str, kafka: &str, registry: &str, org: &Simulator, routes: &str) -> Setup {
     Setup {
         kafka: ONE_PARTITION.to_owned(),
         registry: Some(registry.to_owned()),

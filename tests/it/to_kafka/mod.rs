@@ -1,6 +1,7 @@
 //! Salesforce → Kafka, end to end: the real program between the simulator and a real broker.
 
 mod avro;
+mod avro_kinds;
 mod back_pressure;
 mod delivery;
 mod exactly_once;
