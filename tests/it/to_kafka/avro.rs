@@ -51,7 +51,7 @@ impl Reader {
     }
 
     /// The registry's id and the value that a record holds.
-    async fn value(&self, record: &Seen) -> (u32, Vec<(String, Avro)>) {
+    pub(super) async fn value(&self, record: &Seen) -> (u32, Vec<(String, Avro)>) {
         let value = record.value.as_deref().unwrap();
         assert_eq!(value[0], 0, "the framing's magic byte");
         let id = u32::from_be_bytes(value[1..5].try_into().unwrap());
@@ -76,14 +76,14 @@ pub(super) fn field<'v>(record: &'v [(String, Avro)], name: &str) -> &'v Avro {
     }
 }
 
-fn header<'v>(record: &'v [(String, Avro)], name: &str) -> &'v Avro {
+pub(super) fn header<'v>(record: &'v [(String, Avro)], name: &str) -> &'v Avro {
     match field(record, "ChangeEventHeader") {
         Avro::Record(header) => field(header, name),
         other => panic!("{other:?}"),
     }
 }
 
-fn texts(value: &Avro) -> Vec<String> {
+pub(super) fn texts(value: &Avro) -> Vec<String> {
     match value {
         Avro::Array(items) => items.iter().map(text).collect(),
         other => panic!("{other:?}"),
@@ -97,7 +97,7 @@ pub(super) fn text(value: &Avro) -> String {
     }
 }
 
-fn setup(name: &str, kafka: &str, registry: &str, org: &Simulator, routes: &str) -> Setup {
+pub(super) fn setup(name: &str, kafka: &str, registry: &str, org: &Simulator, routes: &str) -> Setup {
     Setup {
         kafka: ONE_PARTITION.to_owned(),
         registry: Some(registry.to_owned()),

@@ -1,0 +1,179 @@
+//! What Salesforce does not say, in Avro: GAP events and long texts as diffs, read back by the registered schema.
+
+use apache_avro::types::Value as Avro;
+use serde_json::json;
+use sfbridge::simulator::{Change, ChangeType};
+
+use super::avro::{Reader, field, header, setup, text, texts};
+use super::gaps::{GONE, ONE, a_long_text_changes, route};
+use super::{an_org, committed, records};
+use crate::need;
+use crate::support::bridge::Bridge;
+use crate::support::topic::{Seen, unique};
+use crate::support::{broker, registry};
+
+/// It names no record: there is nothing to read.
+const WILDCARD: &str = "001*";
+
+type Fields = [(String, Avro)];
+
+fn change_type(record: &Fields) -> &str {
+    match header(record, "changeType") {
+        Avro::Enum(_, symbol) => symbol,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What each record says that happened, and to which record; a tombstone says nothing.
+async fn kinds(reader: &Reader, seen: &[Seen]) -> Vec<String> {
+    let mut kinds = Vec::new();
+    for record in seen {
+        let key = record.key_text();
+        if record.value.is_none() {
+            kinds.push(format!("tombstone of {key}"));
+            continue;
+        }
+        let (_, value) = reader.value(record).await;
+        assert_eq!(texts(header(&value, "recordIds")), [key.as_str()]);
+        kinds.push(format!("{} of {key}", change_type(&value)));
+    }
+    kinds
+}
+
+/// A contract file of nullable texts.
+fn contract(folder: &tempfile::TempDir, fields: &[&str]) -> String {
+    let path = folder.path().join("account.avsc");
+    let field = |name: &&str| json!({"name": name, "type": ["null", "string"], "default": null});
+    let fields: Vec<_> = fields.iter().map(field).collect();
+    let schema = json!({"type": "record", "name": "Account", "namespace": "com.acme.crm", "fields": fields});
+    std::fs::write(&path, schema.to_string()).unwrap();
+    path.display().to_string()
+}
+
+/// A gap of each kind, as it came and as what it stands for.
+#[tokio::test]
+async fn each_kind_of_gap_is_read_as_its_ordinary_change_and_a_removal_has_its_tombstone() {
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry", registry::shared()),
+    );
+    let (org, reader) = (an_org().await, Reader::of(&url));
+    let [read, passed] = ["read", "passed"].map(unique);
+    let now = json!({"Name": "one now"});
+    org.set_record("Account", ONE, now.as_object().unwrap().clone())
+        .unwrap();
+    for (kind, ids) in [
+        (ChangeType::GapCreate, vec![ONE]),
+        (ChangeType::GapUpdate, vec![ONE, WILDCARD]),
+        (ChangeType::GapDelete, vec![GONE]),
+        (ChangeType::GapUndelete, vec![ONE]),
+    ] {
+        org.change(&Change::new("Account", kind).records(ids)).unwrap();
+    }
+    let output = |topic: &str| format!("{{ kafka: {topic}, format: avro, tombstones: true }}");
+    let routes = [
+        route("reads", ", on_gap: refetch", &output(&read)),
+        route("passes", ", on_gap: pass", &output(&passed)),
+    ];
+    let setup = setup(&unique("kinds"), &kafka, &url, &org, &routes.concat());
+    let _bridge = Bridge::start(&setup).await;
+
+    let seen = records(&kafka, &read, 6).await;
+    assert_eq!(
+        kinds(&reader, &seen).await,
+        [
+            format!("CREATE of {ONE}"),
+            format!("UPDATE of {ONE}"),
+            format!("GAP_UPDATE of {WILDCARD}"),
+            format!("DELETE of {GONE}"),
+            format!("tombstone of {GONE}"),
+            format!("UNDELETE of {ONE}"),
+        ]
+    );
+    for (place, names) in [(0, false), (1, true), (5, false)] {
+        let (_, value) = reader.value(&seen[place]).await;
+        assert_eq!(text(field(&value, "Name")), "one now");
+        assert!(seen[place].header("ce_sfasof").is_some());
+        let changed = texts(header(&value, "changedFields"));
+        assert_eq!(!changed.is_empty(), names, "an UPDATE alone names what changed");
+    }
+    let seen = records(&kafka, &passed, 6).await;
+    assert_eq!(
+        kinds(&reader, &seen).await,
+        [
+            format!("GAP_CREATE of {ONE}"),
+            format!("GAP_UPDATE of {ONE}"),
+            format!("GAP_UPDATE of {WILDCARD}"),
+            format!("GAP_DELETE of {GONE}"),
+            format!("tombstone of {GONE}"),
+            format!("GAP_UNDELETE of {ONE}"),
+        ]
+    );
+    assert!(seen.iter().all(|record| record.header("ce_sfasof").is_none()));
+}
+
+/// A diff is never taken for the text itself.
+#[tokio::test]
+async fn a_diff_is_read_again_passed_on_or_kept_in_avro_too() {
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry", registry::shared()),
+    );
+    let (org, reader, name) = (an_org().await, Reader::of(&url), unique("diffs"));
+    let new = a_long_text_changes(&org);
+    let topics = ["passed", "read", "by-default", "without", "kept"].map(unique);
+    let [passed, read, by_default, without, kept] = &topics;
+    let folder = tempfile::tempdir().unwrap();
+    let file = contract(&folder, &["Phone", "Description"]);
+    let whole = |topic: &str| format!("{{ kafka: {topic}, format: avro }}");
+    let pinned = |topic: &str| format!("{{ kafka: {topic}, format: avro, contract: {{ file: {file} }} }}");
+    let routes = [
+        route("passes", "", &whole(passed)),
+        route("reads", ", on_diff: refetch", &whole(read)),
+        route("by-default", "", &pinned(by_default)),
+        route("without", ", on_diff: pass", &pinned(without)),
+        route("keeps", ", on_diff: dead_letter", &whole(kept)),
+    ];
+    let bridge = Bridge::start(&setup(&name, &kafka, &url, &org, &routes.concat())).await;
+    let changed = async |topic: &str| {
+        let record = records(&kafka, topic, 2).await.remove(1);
+        let (_, value) = reader.value(&record).await;
+        assert_eq!(text(field(&value, "Phone")), "2");
+        (record, value)
+    };
+
+    let (record, value) = changed(passed).await;
+    assert!(
+        text(field(&value, "Description")).starts_with("--- \n+++ "),
+        "as it came"
+    );
+    assert_eq!(texts(header(&value, "diffFields")), ["Description"]);
+    assert_eq!(record.header("ce_sfasof"), None);
+
+    let (record, value) = changed(read).await;
+    assert_eq!(text(field(&value, "Description")), new);
+    assert_eq!(texts(header(&value, "diffFields")), [""; 0]);
+    assert_eq!(
+        (change_type(&value), texts(header(&value, "changedFields"))),
+        (
+            "UPDATE",
+            ["Phone", "Description", "LastModifiedDate"]
+                .map(str::to_owned)
+                .to_vec()
+        )
+    );
+    assert!(record.header("ce_sfasof").is_some());
+
+    let (record, value) = changed(by_default).await;
+    assert_eq!(text(field(&value, "Description")), new);
+    assert!(record.header("ce_sfasof").is_some());
+
+    let (record, value) = changed(without).await;
+    assert_eq!(field(&value, "Description"), &Avro::Null, "a diff is no value");
+    assert_eq!(record.header("ce_sfasof"), None);
+
+    let dead = records(&kafka, &format!("sfbridge.{name}.dead-letters"), 1).await;
+    assert!(dead[0].header("sfbridge_error").unwrap().contains("diff"));
+    assert_eq!(committed(&kafka, kept).await.len(), 1);
+    bridge.until_state("keeps", &["streaming", "idle"]).await;
+}
