@@ -5,8 +5,8 @@ use serde_json::json;
 use sfbridge::simulator::{Change, ChangeType};
 
 use super::avro::{Reader, field, header, setup, text, texts};
-use super::gaps::{GONE, ONE, a_long_text_changes, route};
-use super::{an_org, committed, records};
+use super::gaps::{GONE, ONE, a_gap_and_an_older_change, a_long_text_changes, millis, route};
+use super::{an_org, committed, gap_reports, records};
 use crate::need;
 use crate::support::bridge::Bridge;
 use crate::support::topic::{Seen, unique};
@@ -48,6 +48,97 @@ fn contract(folder: &tempfile::TempDir, fields: &[&str]) -> String {
     let schema = json!({"type": "record", "name": "Account", "namespace": "com.acme.crm", "fields": fields});
     std::fs::write(&path, schema.to_string()).unwrap();
     path.display().to_string()
+}
+
+/// Pain: gaps that nobody sees.
+#[tokio::test]
+async fn a_gap_is_filled_in_avro_too_whole_and_under_a_pinned_contract() {
+    let (kafka, url) = (
+        need!("kafka", broker::shared()),
+        need!("registry", registry::shared()),
+    );
+    let (org, reader, name) = (an_org().await, Reader::of(&url), unique("refetch"));
+    let [whole, pinned] = ["whole", "pinned"].map(unique);
+    let committed_at = a_gap_and_an_older_change(&org);
+    let folder = tempfile::tempdir().unwrap();
+    let file = contract(&folder, &["Name", "Phone", "Fax"]);
+    let outputs = format!(
+        "[{{ kafka: {whole}, format: avro, tombstones: true }}, {{ kafka: {pinned}, format: avro, contract: {{ file: {file} }} }}]"
+    );
+    let routes = route("accounts", ", on_gap: refetch", &outputs);
+    let _bridge = Bridge::start(&setup(&name, &kafka, &url, &org, &routes)).await;
+
+    // Three created, one read, one gone with its tombstone, two changed.
+    let seen = records(&kafka, &whole, 8).await;
+    let (created_id, _) = reader.value(&seen[0]).await;
+    let (id, read) = reader.value(&seen[3]).await;
+    assert_eq!(id, created_id, "one contract for what came and what was read");
+    assert_eq!(seen[3].header("content-type").unwrap(), "application/avro");
+    assert_eq!(
+        (seen[3].key_text(), change_type(&read)),
+        (ONE.to_owned(), "UPDATE")
+    );
+    assert_eq!(texts(header(&read, "recordIds")), [ONE]);
+    assert_eq!(text(field(&read, "Name")), "one now");
+    assert_eq!(field(&read, "Phone"), &Avro::Null);
+    assert!(
+        matches!(field(&read, "BillingAddress"), Avro::Record(address) if text(field(address, "City")) == "York")
+    );
+    let changed = texts(header(&read, "changedFields"));
+    assert!(
+        ["Name", "Phone"]
+            .iter()
+            .all(|name| changed.contains(&(*name).to_owned()))
+    );
+    assert!(texts(header(&read, "nulledFields")).contains(&"Phone".to_owned()));
+    assert_eq!(seen[3].header("ce_time"), seen[3].header("ce_sfasof"));
+    assert!(
+        millis(&seen[3], "ce_sfasof") >= committed_at + 3,
+        "as of the row's SystemModstamp"
+    );
+    assert_eq!(
+        kinds(&reader, &seen[4..6]).await,
+        [format!("DELETE of {GONE}"), format!("tombstone of {GONE}")]
+    );
+    let (_, gone) = reader.value(&seen[4]).await;
+    assert_eq!(field(&gone, "Name"), &Avro::Null);
+    let (_, late) = reader.value(&seen[6]).await;
+    assert_eq!(text(field(&late, "Fax")), "late");
+    let superseded = |record: &Seen| record.header("ce_sfsuperseded");
+    assert_eq!(superseded(&seen[6]).as_deref(), Some("true"));
+    assert_eq!(superseded(&seen[7]), None, "that record was not read");
+
+    // The same by the fields of the contract.
+    let by_contract = records(&kafka, &pinned, 7).await;
+    let values = async |record: &Seen| {
+        let (_, value) = reader.value(record).await;
+        let value = value.into_iter().map(|(name, value)| match value {
+            Avro::Union(_, inner) => (name, *inner),
+            value => (name, value),
+        });
+        value.collect::<Vec<_>>()
+    };
+    let row = |name: Avro, fax: Avro| {
+        [("Name", name), ("Phone", Avro::Null), ("Fax", fax)].map(|(name, value)| (name.to_owned(), value))
+    };
+    let string = |text: &str| Avro::String(text.to_owned());
+    let read = &by_contract[3];
+    assert_eq!(
+        values(read).await,
+        row(string("one now"), string("late")),
+        "the row has the late change already"
+    );
+    assert_eq!(read.header("ce_sfasof"), seen[3].header("ce_sfasof"));
+    assert_eq!(
+        values(&by_contract[4]).await,
+        row(Avro::Null, Avro::Null),
+        "it is gone"
+    );
+    assert_eq!(values(&by_contract[5]).await, row(Avro::Null, string("late")));
+    assert_eq!(superseded(&by_contract[5]).as_deref(), Some("true"));
+    assert_eq!(superseded(&by_contract[6]), None);
+    let reports = gap_reports(&kafka, &name, "accounts").await;
+    assert_eq!((reports.len(), &reports[0]["resolution"]), (1, &json!("refetch")));
 }
 
 /// A gap of each kind, as it came and as what it stands for.
