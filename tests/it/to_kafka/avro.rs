@@ -76,14 +76,14 @@ pub(super) fn field<'v>(record: &'v [(String, Avro)], name: &str) -> &'v Avro {
     }
 }
 
-fn header<'v>(record: &'v [(String, Avro)], name: &str) -> &'v Avro {
+pub(super) fn header<'v>(record: &'v [(String, Avro)], name: &str) -> &'v Avro {
     match field(record, "ChangeEventHeader") {
         Avro::Record(header) => field(header, name),
         other => panic!("{other:?}"),
     }
 }
 
-fn texts(value: &Avro) -> Vec<String> {
+pub(super) fn texts(value: &Avro) -> Vec<String> {
     match value {
         Avro::Array(items) => items.iter().map(text).collect(),
         other => panic!("{other:?}"),

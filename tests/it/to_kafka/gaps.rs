@@ -14,14 +14,17 @@ use crate::support::broker;
 use crate::support::topic::{Seen, unique};
 use crate::support::wait::until;
 
-const ONE: &str = "001SB0000000001YAA";
-const TWO: &str = "001SB0000000002YAA";
-const GONE: &str = "001SB0000000003YAA";
+pub(super) const ONE: &str = "001SB0000000001YAA";
+pub(super) const TWO: &str = "001SB0000000002YAA";
+pub(super) const GONE: &str = "001SB0000000003YAA";
+
+/// A route of account changes. `from` is more of its source, `to` its outputs.
+pub(super) fn route(name: &str, from: &str, to: &str) -> String {
+    format!("  - name: {name}\n    from: {{ salesforce: {ACCOUNTS}, start: earliest{from} }}\n    to: {to}\n")
+}
 
 async fn start(name: &str, kafka: &str, org: &Simulator, from: &str, to: &str) -> Bridge {
-    let routes = format!(
-        "  - name: accounts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest{from} }}\n    to: {{ {to} }}\n"
-    );
+    let routes = route("accounts", from, &format!("{{ {to} }}"));
     let setup = Setup {
         kafka: ONE_PARTITION.to_owned(),
         ..Setup::new(name, kafka, org, &routes)
@@ -33,16 +36,14 @@ fn header<'v>(record: &'v Value, name: &str) -> &'v Value {
     &record["ChangeEventHeader"][name]
 }
 
-fn millis(record: &Seen, name: &str) -> i64 {
+pub(super) fn millis(record: &Seen, name: &str) -> i64 {
     let time: jiff::Timestamp = record.header(name).unwrap().parse().unwrap();
     time.as_millisecond()
 }
 
-/// Pain: gaps that nobody sees.
-#[tokio::test]
-async fn a_gap_is_filled_with_the_records_as_they_are_now_and_older_changes_are_marked() {
-    let kafka = need!("kafka", broker::shared());
-    let (org, name, to) = (an_org().await, unique("refetch"), unique("accounts"));
+/// Three accounts, a gap of two of them, of which one is gone and the other has other values now, and a change that
+/// is older than these. Gives the time of the first commit; the gap is three milliseconds younger.
+pub(super) fn a_gap_and_an_older_change(org: &Simulator) -> i64 {
     let [one, two, gone] = [ONE, TWO, GONE];
     let committed_at = now_ms() - 60_000;
     let at = |offset: i64, change: Change| Change {
@@ -77,6 +78,16 @@ async fn a_gap_is_filled_with_the_records_as_they_are_now_and_older_changes_are_
             .field("Fax", "late"),
     ))
     .unwrap();
+    committed_at
+}
+
+/// Pain: gaps that nobody sees.
+#[tokio::test]
+async fn a_gap_is_filled_with_the_records_as_they_are_now_and_older_changes_are_marked() {
+    let kafka = need!("kafka", broker::shared());
+    let (org, name, to) = (an_org().await, unique("refetch"), unique("accounts"));
+    let [one, gone] = [ONE, GONE];
+    let committed_at = a_gap_and_an_older_change(&org);
     let bridge = start(
         &name,
         &kafka,
@@ -220,18 +231,21 @@ async fn an_overflow_asks_for_a_fresh_read_of_its_object() {
     let fresh = &shown["fresh_reads"][0];
     assert_eq!(fresh["entity"], "Account");
     assert!(fresh["command"].as_str().unwrap().contains("FROM Account"));
-    assert!(bridge.log().contains("read the object afresh"));
+    let log = bridge.log();
+    let told = log.lines().find(|line| line.contains("read the object afresh"));
+    let told: Value = serde_json::from_str(told.expect("the log says so, too")).unwrap();
+    assert_eq!(
+        (&told["command"], &told["entity"]),
+        (&fresh["command"], &fresh["entity"])
+    );
     assert_eq!(
         gap_reports(&kafka, &name, "accounts").await[0]["kind"],
         "overflow"
     );
 }
 
-/// A diff is never taken for the text itself.
-#[tokio::test]
-async fn a_diff_is_read_again_passed_on_or_kept_and_never_a_value_in_a_projection() {
-    let kafka = need!("kafka", broker::shared());
-    let org = an_org().await;
+/// An account whose description comes as a diff, beside another field. Gives the whole text.
+pub(super) fn a_long_text_changes(org: &Simulator) -> String {
     let (old, new) = (
         format!("{}\nold", "x".repeat(1200)),
         format!("{}\nnew", "x".repeat(1200)),
@@ -245,6 +259,15 @@ async fn a_diff_is_read_again_passed_on_or_kept_and_never_a_value_in_a_projectio
             .text_diff("Description", &old, &new),
     )
     .unwrap();
+    new
+}
+
+/// A diff is never taken for the text itself.
+#[tokio::test]
+async fn a_diff_is_read_again_passed_on_or_kept_and_never_a_value_in_a_projection() {
+    let kafka = need!("kafka", broker::shared());
+    let org = an_org().await;
+    let new = a_long_text_changes(&org);
     let whole = unique("whole");
     let _passes = start(
         &unique("pass"),
@@ -422,10 +445,9 @@ async fn a_filter_that_does_not_fit_the_schema_halts_its_route_at_the_start() {
     );
 }
 
-/// A gap that is to be read while REST refuses so often: nothing overtakes it, nothing is lost. Gives the route as it
-/// waited.
-async fn a_gap_waits_out(refusal: RestRefusal, times: u32, kafka: &str) -> Value {
-    let (org, name, to) = (an_org().await, unique("refuses"), unique("accounts"));
+/// An org with a gap between two accounts, whose REST refuses so often to read the record.
+async fn an_org_that_refuses(refusal: RestRefusal, times: u32) -> Simulator {
+    let org = an_org().await;
     org.change(&created("before").records([ONE])).unwrap();
     let now = json!({"Name": "read again"});
     org.set_record("Account", ONE, now.as_object().unwrap().clone())
@@ -439,6 +461,22 @@ async fn a_gap_waits_out(refusal: RestRefusal, times: u32, kafka: &str) -> Value
         refusal: Some(refusal),
         ..RestFault::default()
     });
+    org
+}
+
+fn down() -> RestRefusal {
+    RestRefusal {
+        // Long enough to be seen waiting.
+        retry_after_seconds: Some(1),
+        ..RestRefusal::new(503, "SERVER_UNAVAILABLE", "Server is temporarily unavailable")
+    }
+}
+
+/// A gap that is to be read while REST refuses so often: nothing overtakes it, nothing is lost. Gives the route as it
+/// waited.
+async fn a_gap_waits_out(refusal: RestRefusal, times: u32, kafka: &str) -> Value {
+    let org = an_org_that_refuses(refusal, times).await;
+    let (name, to) = (unique("refuses"), unique("accounts"));
     let output = format!("kafka: {to}, format: json");
     let bridge = start(&name, kafka, &org, ", on_gap: refetch", &output).await;
     let waiting = bridge.until_state("accounts", &["waiting"]).await;
@@ -459,15 +497,28 @@ async fn a_gap_waits_out(refusal: RestRefusal, times: u32, kafka: &str) -> Value
 #[tokio::test]
 async fn a_gap_waits_until_rest_is_back_and_is_then_read() {
     let kafka = need!("kafka", broker::shared());
-    let down = RestRefusal {
-        // Long enough to be seen waiting.
-        retry_after_seconds: Some(1),
-        ..RestRefusal::new(503, "SERVER_UNAVAILABLE", "Server is temporarily unavailable")
-    };
-    let waited = a_gap_waits_out(down, 3, &kafka).await;
+    let waited = a_gap_waits_out(down(), 3, &kafka).await;
     let why = waited["state"]["why"].as_str().unwrap();
     assert!(why.contains("Account") && why.contains("503"), "{why}");
     assert!(waited["state"]["until"].is_string(), "{waited}");
+}
+
+/// What is whole does not wait with the gap for REST.
+#[tokio::test]
+async fn what_comes_before_a_gap_is_committed_while_rest_refuses_to_read_it() {
+    let kafka = need!("kafka", broker::shared());
+    let org = an_org_that_refuses(down(), u32::MAX).await;
+    let (name, to) = (unique("before"), unique("accounts"));
+    let output = format!("kafka: {to}, format: json");
+    let bridge = start(&name, &kafka, &org, ", on_gap: refetch", &output).await;
+    let seen = records(&kafka, &to, 1).await;
+    assert_eq!(super::names(&seen), ["before"]);
+    let (position, _) = stored_position(&kafka, &name, "accounts").await.unwrap();
+    assert_eq!(position["after"].as_array().unwrap().len(), 1, "{position}");
+    bridge.until_state("accounts", &["waiting"]).await;
+    org.clear_faults();
+    let seen = records(&kafka, &to, 3).await;
+    assert_eq!(super::names(&seen), ["before", "read again", "after"]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod exactly_once;
 mod failures;
 mod first_start;
 mod gaps;
+mod gaps_avro;
 mod lanes;
 mod lost_position;
 mod oracle;
