@@ -8,10 +8,12 @@ use sfbridge::contracts::registry::{
     Against, CompatibilityError, Level, Reference, RegisterError, Registry, RegistryClient, SchemaError,
     Version,
 };
-use sfbridge::error::{ErrorKind, Failure};
+use sfbridge::error::{ErrorKind, Failure, chain};
 
 use crate::need;
+use crate::support::authority::Authority;
 use crate::support::registry;
+use crate::support::registry_front::Front;
 
 mod levels;
 mod schemas;
@@ -68,7 +70,7 @@ macro_rules! against_both {
         }
     };
 }
-use against_both;
+pub(crate) use against_both;
 
 #[tokio::test]
 async fn a_registry_that_is_down_is_waited_for() {
@@ -96,4 +98,38 @@ async fn a_path_that_is_no_registrys_is_told_from_a_missing_subject() {
     let failure = Failure::from(client(&elsewhere).versions("a").await.unwrap_err());
     assert_eq!(failure.kind, ErrorKind::Denied, "{failure:?}");
     assert!(failure.remedy.unwrap().contains("schema_registry.url"));
+}
+
+#[tokio::test]
+async fn a_registry_whose_authority_is_private_is_trusted_where_the_configuration_names_it() {
+    let url = need!("registry", registry::shared());
+    let (authority, another) = (Authority::new(), Authority::new());
+    let front = Front::under_tls(&url, &authority.sign("127.0.0.1")).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let trusting = |pem: &str| {
+        std::fs::write(file.path(), pem).unwrap();
+        let ca_file = Some(file.path().to_owned());
+        Registry::new(&SchemaRegistryConfig {
+            ca_file,
+            ..config(&front.url)
+        })
+        .unwrap()
+    };
+    let subject = unique("sealed");
+    let schema = record(&subject, NAME);
+    for stranger in [
+        Registry::new(&config(&front.url)).unwrap(),
+        trusting(&another.pem),
+    ] {
+        let failure = Failure::from(stranger.ensure(&subject, &schema).await.unwrap_err());
+        assert_eq!(failure.kind, ErrorKind::Transient, "{failure:?}");
+        assert!(chain(&failure).contains("certificate"), "{}", chain(&failure));
+        let remedy = failure.remedy.unwrap();
+        assert!(remedy.contains("schema_registry.ca_file"), "{remedy}");
+    }
+    assert!(client(&url).versions(&subject).await.unwrap().is_empty());
+    // A bundle: the one that matters need not be the first.
+    let trusted = trusting(&format!("{}{}", another.pem, authority.pem));
+    let id = trusted.ensure(&subject, &schema).await.unwrap();
+    assert_eq!(client(&url).schema_by_id(id).await.unwrap().schema, schema);
 }

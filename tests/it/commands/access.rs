@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use sfbridge::simulator::{Change, ChangeType, Simulator, SimulatorSettings};
 use tokio::process::Command;
@@ -12,6 +11,7 @@ use tokio::time::timeout;
 
 use super::{Desk, text};
 use crate::need;
+use crate::support::authority::Authority;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
 use crate::support::broker::Broker;
 use crate::support::kafka_tools;
@@ -101,23 +101,12 @@ impl Sealed {
     fn start() -> Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| error.to_string();
         let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
-        let authority_key = KeyPair::generate().map_err(|error| failed(&error))?;
-        let mut authority = CertificateParams::new(Vec::new()).map_err(|error| failed(&error))?;
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let of_authority = authority
-            .self_signed(&authority_key)
-            .map_err(|error| failed(&error))?;
-        let issuer = Issuer::new(authority, authority_key);
-        let key = KeyPair::generate().map_err(|error| failed(&error))?;
-        let mut names =
-            CertificateParams::new(vec!["localhost".to_owned()]).map_err(|error| failed(&error))?;
-        // With its issuer's name it would look as if it had signed itself.
-        names.distinguished_name.push(DnType::CommonName, "the broker");
-        let certificate = names.signed_by(&key, &issuer).map_err(|error| failed(&error))?;
+        let authority = Authority::new();
+        let signed = authority.sign("localhost");
         let store = folder.path().join("broker.pem");
-        let pems = format!("{}{}", key.serialize_pem(), certificate.pem());
-        std::fs::write(&store, pems).map_err(|error| failed(&error))?;
-        std::fs::write(folder.path().join("authority.pem"), of_authority.pem())
+        std::fs::write(&store, format!("{}{}", signed.key, signed.certificate))
+            .map_err(|error| failed(&error))?;
+        std::fs::write(folder.path().join("authority.pem"), &authority.pem)
             .map_err(|error| failed(&error))?;
         let [port, _] = free_ports()?;
         let broker = Broker::start_new(&[

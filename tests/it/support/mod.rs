@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+pub mod authority;
 pub mod bridge;
 pub mod broker;
 pub mod browser;
@@ -16,6 +17,7 @@ pub mod keeper;
 pub mod members;
 pub mod org;
 pub mod registry;
+pub mod registry_front;
 pub mod relay;
 pub mod topic;
 pub mod transactions;

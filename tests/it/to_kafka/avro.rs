@@ -6,6 +6,7 @@ use sfbridge::simulator::{Change, ChangeType, Simulator};
 
 use super::{ACCOUNTS, ONE_PARTITION, an_org, created, records, stored_position};
 use crate::need;
+use crate::registry::against_both;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::topic::{Seen, unique};
 use crate::support::wait::until;
@@ -112,16 +113,17 @@ fn route(output: &str) -> String {
     )
 }
 
+against_both!(
+    a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_version,
+    a_refused_version_halts_the_route_and_names_the_field_or_takes_a_subject_of_its_own,
+);
+
 /// Pains: bitmaps left undecoded; a new field that breaks the pipeline.
-#[tokio::test]
-async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_version() {
-    let (kafka, url) = (
-        need!("kafka", broker::shared()),
-        need!("registry", registry::shared()),
-    );
-    let (org, reader, to) = (an_org().await, Reader::of(&url), unique("avro"));
+async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_version(url: &str) {
+    let kafka = need!("kafka", broker::shared());
+    let (org, reader, to) = (an_org().await, Reader::of(url), unique("avro"));
     let routes = route(&format!("kafka: {to}, format: avro"));
-    let bridge = Bridge::start(&setup(&unique("followed"), &kafka, &url, &org, &routes)).await;
+    let bridge = Bridge::start(&setup(&unique("followed"), &kafka, url, &org, &routes)).await;
     org.change(&Change {
         nulled: vec!["Phone".to_owned()],
         ..Change::new("Account", ChangeType::Update)
@@ -178,20 +180,16 @@ async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_ver
     assert_eq!(ids, both);
 }
 
-#[tokio::test]
-async fn a_refused_version_halts_the_route_and_names_the_field_or_takes_a_subject_of_its_own() {
-    let (kafka, url) = (
-        need!("kafka", broker::shared()),
-        need!("registry", registry::shared()),
-    );
-    let (org, reader) = (an_org().await, Reader::of(&url));
+async fn a_refused_version_halts_the_route_and_names_the_field_or_takes_a_subject_of_its_own(url: &str) {
+    let kafka = need!("kafka", broker::shared());
+    let (org, reader) = (an_org().await, Reader::of(url));
     let [halts, goes_on] = ["refused", "renewed"].map(unique);
     let routes = format!(
         "  - name: halts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to: {{ kafka: {halts}, format: avro }}\n\
          \x20 - name: goes-on\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to: {{ kafka: {goes_on}, format: avro, contract: {{ on_break: new_subject }} }}\n"
     );
     let name = unique("breaks");
-    let setup = setup(&name, &kafka, &url, &org, &routes);
+    let setup = setup(&name, &kafka, url, &org, &routes);
     let bridge = Bridge::start(&setup).await;
     org.change(&created("before")).unwrap();
     records(&kafka, &halts, 1).await;

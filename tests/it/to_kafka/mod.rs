@@ -15,6 +15,7 @@ mod oracle;
 mod ownership;
 mod positions;
 mod quiet;
+mod read_only_registry;
 mod records;
 mod refused;
 mod removed_route;
