@@ -1,6 +1,7 @@
 //! What stands in Kafka for what happened in Salesforce: values, keys, headers, topics.
 
 use serde_json::{Value, json};
+use sfbridge::contracts::asyncapi;
 use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::{
     Change, ChangeType, OVERFLOW_RECORD_ID, PlatformEvent, RawEvent, TestEvents, Ungrouped,
@@ -155,6 +156,16 @@ fn assert_cloud_event(record: &Seen, route: &str, org: &sfbridge::simulator::Sim
         "{replay_id}"
     );
     assert!(record.header("ce_sfreplayed").is_none());
+    assert_documented(record, &asyncapi::headers());
+}
+
+/// `contracts docs` tells every header of the record.
+fn assert_documented(record: &Seen, headers: &Value) {
+    let unknown = record.headers.iter();
+    let unknown: Vec<_> = unknown
+        .filter(|(name, _)| headers["properties"].get(name).is_none())
+        .collect();
+    assert!(!record.headers.is_empty() && unknown.is_empty(), "{unknown:?}");
 }
 
 /// Pain: `/data/ChangeEvents` answers with a blank schema id, and clients ask for that.
@@ -318,6 +329,7 @@ async fn what_cannot_be_decoded_is_kept_as_it_came_and_too_many_in_a_row_halt_th
             letter.headers
         );
     }
+    assert_documented(letter, &asyncapi::dead_letter_from_salesforce()["headers"]);
     let why = letter.header("sfbridge_error").unwrap();
     assert!(
         !why.is_empty() && !why.contains("datum"),
