@@ -168,6 +168,54 @@ fn assert_documented(record: &Seen, headers: &Value) {
     assert!(!record.headers.is_empty() && unknown.is_empty(), "{unknown:?}");
 }
 
+#[tokio::test]
+async fn what_fields_leave_out_is_not_written_and_is_missing_to_a_contract_file() {
+    let kafka = need!("kafka", broker::shared());
+    let (org, name) = (an_org().await, unique("fields"));
+    let [fewer, bare, pinned] = ["fewer", "bare", "pinned"].map(unique);
+    let folder = tempfile::tempdir().unwrap();
+    let contract = folder.path().join("account.v1.avsc");
+    std::fs::write(
+        &contract,
+        r#"{"type":"record","name":"Account","fields":[
+            {"name":"phone","aliases":["Phone"],"type":["null","string"],"default":null},
+            {"name":"changed","aliases":["LastModifiedDate"],"type":["null","long"],"default":null},
+            {"name":"Name","type":["null","string"],"default":null}]}"#,
+    )
+    .unwrap();
+    let routes = format!(
+        "  - name: accounts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to:\n\
+         \x20     - {{ kafka: {fewer}, format: json, fields: {{ exclude: [Phone, BillingAddress.Street] }} }}\n\
+         \x20     - {{ kafka: {bare}, format: json, fields: {{ exclude: [ChangeEventHeader, Name] }} }}\n\
+         \x20     - {{ kafka: {pinned}, format: json, fields: {{ include: [Phone, LastModifiedDate] }}, contract: {{ file: '{}' }} }}\n",
+        contract.display()
+    );
+    let _bridge = Bridge::start(&one_partition(&name, &kafka, &org, &routes)).await;
+    org.change(
+        &created("Acme")
+            .records([ONE])
+            .field("Phone", "1")
+            .field("LastModifiedDate", 1_790_000_000_123_i64)
+            .field("BillingAddress", json!({"Street": "s", "City": "c"})),
+    )
+    .unwrap();
+    let written = async |topic: &str| value(&records(&kafka, topic, 1).await[0]);
+    let json = written(&fewer).await;
+    assert_eq!(header(&json, "recordIds"), &json!([ONE]), "the header stays");
+    let address = json["BillingAddress"].as_object().unwrap();
+    assert_eq!((&address["City"], address.get("Street")), (&json!("c"), None));
+    assert_eq!((&json["Name"], json.get("Phone")), (&json!("Acme"), None));
+    assert_eq!(json.get("Fax"), Some(&Value::Null), "every other field is there");
+    let json = written(&bare).await;
+    assert_eq!((json.get("ChangeEventHeader"), json.get("Name")), (None, None));
+    assert_eq!(json["Phone"], "1");
+    assert_eq!(
+        written(&pinned).await,
+        json!({"phone": "1", "changed": "2026-09-21T14:13:20.123Z", "Name": null}),
+        "the event has a name, the selection has not"
+    );
+}
+
 /// Pain: `/data/ChangeEvents` answers with a blank schema id, and clients ask for that.
 #[tokio::test]
 async fn channels_of_mixed_events_fill_topic_names_and_fan_out() {
