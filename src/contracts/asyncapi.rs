@@ -1,5 +1,8 @@
 //! Every topic that a bridge writes, as one AsyncAPI 3.0 document for its readers: where it is, what a record's key,
 //! headers and value are. Seen from the reader: each operation receives.
+//!
+//! The names of headers and of a gap report's fields stand here once more; tests beside the code that writes them
+//! (`routes::{cloud_event, dead_letter, gap}`) hold the two together.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -24,8 +27,16 @@ pub struct Bridge {
     /// -1: the broker's default.
     pub replication_factor: i32,
     pub partitions: i32,
-    /// Each once.
-    pub dead_letter_topics: Vec<String>,
+    /// Each topic once.
+    pub dead_letters: Vec<DeadLetters>,
+}
+
+/// A topic of dead letters, and what stands in it: routes of both directions may share one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetters {
+    pub topic: String,
+    pub from_salesforce: bool,
+    pub from_kafka: bool,
 }
 
 /// The document.
@@ -38,14 +49,20 @@ pub fn asyncapi(bridge: &Bridge, written: &[Written]) -> Json {
     for output in written {
         document.output(output);
     }
-    for topic in &bridge.dead_letter_topics {
-        let description =
-            "Records that could not be delivered as they are, each with its reason in the headers.";
-        document.own_topic(topic, "dead-letter", description, dead_letter());
+    for letters in &bridge.dead_letters {
+        let description = "Events and records that could not be delivered as they are, each with its reason in the headers.";
+        let both = [
+            (letters.from_salesforce, dead_letter_from_salesforce()),
+            (letters.from_kafka, dead_letter_from_kafka()),
+        ];
+        let messages = both
+            .into_iter()
+            .filter_map(|(is_there, message)| is_there.then_some(message));
+        document.own_topic(&letters.topic, description, messages);
     }
     let gaps = format!("sfbridge.{}.gaps", bridge.name);
     let description = "Whatever may be missing from the other topics: one report for each known loss. The key is the route's name.";
-    document.own_topic(&gaps, "gap", description, gap());
+    document.own_topic(&gaps, description, [gap()]);
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -53,7 +70,6 @@ pub fn asyncapi(bridge: &Bridge, written: &[Written]) -> Json {
             "version": bridge.version,
             "description": "What sfbridge writes to Kafka. Read with `isolation.level=read_committed`: records of aborted transactions are not for readers. Records with the same key are in Salesforce's order.",
         },
-        "defaultContentType": "application/json",
         "servers": servers(bridge),
         "channels": document.channels,
         "operations": document.operations,
@@ -117,10 +133,13 @@ impl Document<'_> {
         messages.insert(key, message);
     }
 
-    fn own_topic(&mut self, topic: &str, name: &str, description: &str, message: Json) {
+    fn own_topic(&mut self, topic: &str, description: &str, messages: impl IntoIterator<Item = Json>) {
         let id = identifier(topic);
         self.channel(&id, topic, description);
-        self.channels[&id]["messages"] = json!({name: message});
+        for message in messages {
+            let name = message["name"].as_str().unwrap_or_default().to_owned();
+            self.channels[&id]["messages"][name] = message;
+        }
     }
 
     fn channel(&mut self, id: &str, topic: &str, description: &str) {
@@ -228,7 +247,7 @@ fn header(description: &str) -> Json {
 }
 
 /// CloudEvents 1.0, Kafka's binary mode, and what the bridge adds.
-fn headers() -> Json {
+pub fn headers() -> Json {
     json!({
         "type": "object",
         "properties": {
@@ -246,43 +265,128 @@ fn headers() -> Json {
             "ce_sfreplayed": header("`true`: the event may have been delivered before, because the route's position was lost"),
             "ce_sfasof": header("RFC 3339: the record was read again through REST and is what it was then"),
             "ce_sfsuperseded": header("`true`: an older change, contained in what was read again before it"),
+            "traceparent": traceparent(),
         },
         "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "content-type", "ce_sfreplayid", "ce_sfschemaid", "ce_sfroute"],
     })
 }
 
-fn dead_letter() -> Json {
+fn traceparent() -> Json {
+    header("W3C trace context of the transaction, where traces are on")
+}
+
+/// The headers that every dead letter has: why, where from and when.
+fn told() -> Map<String, Json> {
+    let headers = [
+        (
+            "sfbridge_error_kind",
+            header("The kind of failure, such as poison or contract"),
+        ),
+        (
+            "sfbridge_error",
+            header("What was wrong: the object and the rule, never a value"),
+        ),
+        ("sfbridge_route", header("The route")),
+        (
+            "sfbridge_source",
+            header(
+                "Where it comes from: `<Salesforce topic>@<replay id>`, or `<topic>[<partition>]@<offset>`",
+            ),
+        ),
+        (
+            "sfbridge_failed_at",
+            json!({"type": "string", "format": "date-time", "description": "When it became a dead letter"}),
+        ),
+        ("sfbridge_attempts", header("How often it was tried")),
+    ];
+    headers
+        .into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
+}
+
+/// The dead letter of an event.
+pub fn dead_letter_from_salesforce() -> Json {
+    // An event as a whole, whatever its records: nothing that belongs to one of them, nothing that was read again.
+    let of_a_record = ["ce_subject", "ce_sfasof", "ce_sfsuperseded"];
+    let told = told();
+    let mut required = vec![
+        "ce_specversion",
+        "ce_source",
+        "content-type",
+        "ce_sfreplayid",
+        "ce_sfroute",
+    ];
+    required.extend(told.keys().map(String::as_str));
+    let mut headers = headers();
+    headers["required"] = json!(required);
+    if let Some(properties) = headers["properties"].as_object_mut() {
+        properties.retain(|name, _| !of_a_record.contains(&name.as_str()));
+        properties.extend(told);
+    }
+    headers["properties"]["content-type"] = json!({"type": "string", "const": "avro/binary"});
+    headers["properties"]["sfbridge_output"] = header(
+        "The one output that could not have the event, by its topic as configured; without it none could",
+    );
     json!({
         "name": "dead-letter",
-        "title": "A dead letter",
-        "summary": "The event's bytes as they came, and why they could not be delivered",
+        "title": "A dead letter from Salesforce",
+        "summary": "The event's bytes as they came, a bare Avro datum of the schema ce_sfschemaid, and why they could not be delivered; no value where it is too large for the topic",
         "contentType": "avro/binary",
-        "headers": {
-            "type": "object",
-            "properties": {
-                "sfbridge_error_kind": header("The kind of failure, such as poison or contract"),
-                "sfbridge_error": header("What was wrong: the object and the rule, never a value"),
-                "sfbridge_route": header("The route"),
-                "sfbridge_source": header("Where it comes from: `<Salesforce topic>@<replay id>`, or `<topic>[<partition>]@<offset>`"),
-                "sfbridge_failed_at": {"type": "string", "format": "date-time"},
-                "sfbridge_attempts": header("How often it was tried"),
-            },
-            "required": ["sfbridge_error_kind", "sfbridge_error", "sfbridge_route", "sfbridge_source", "sfbridge_failed_at", "sfbridge_attempts"],
-        },
+        "headers": headers,
         "bindings": {"kafka": {
-            "key": {"type": "string", "description": "The replay id in hex, or the source record's key"},
+            "key": {"type": "string", "description": "The replay id, lower-case hex"},
             "bindingVersion": BINDING_VERSION,
         }},
     })
 }
 
-fn gap() -> Json {
+/// The dead letter of a record of Kafka. Its content type is the record's own, so none is told.
+pub fn dead_letter_from_kafka() -> Json {
+    let mut properties = told();
+    let required: Vec<String> = properties.keys().cloned().collect();
+    properties.insert(
+        "sfbridge_error".to_owned(),
+        header("What was wrong, with Salesforce's own message, which may hold field values"),
+    );
+    properties.insert(
+        "sfbridge_source_timestamp".to_owned(),
+        header("The record's own time, milliseconds since the epoch, where it has one"),
+    );
+    json!({
+        "name": "dead-letter-from-kafka",
+        "title": "A dead letter from Kafka",
+        "summary": "The record itself, key, value and headers as they were, and why it could not be delivered",
+        "headers": {
+            "type": "object",
+            "description": "The record's own headers, and these",
+            "properties": properties,
+            "required": required,
+        },
+        "bindings": {"kafka": {
+            "key": {"description": "The record's own key"},
+            "bindingVersion": BINDING_VERSION,
+        }},
+    })
+}
+
+/// A gap report.
+pub fn gap() -> Json {
     let text = |description: &str| json!({"type": ["string", "null"], "description": description});
+    let offset = |description: &str| json!({"type": ["integer", "null"], "description": description});
     json!({
         "name": "gap",
         "title": "A gap report",
         "summary": "Something may be missing",
         "contentType": "application/json",
+        "headers": {
+            "type": "object",
+            "properties": {
+                "content-type": {"type": "string", "const": "application/json"},
+                "traceparent": traceparent(),
+            },
+            "required": ["content-type"],
+        },
         "bindings": {"kafka": {
             "key": {"type": "string", "description": "The route's name"},
             "bindingVersion": BINDING_VERSION,
@@ -291,16 +395,19 @@ fn gap() -> Json {
             "type": "object",
             "properties": {
                 "route": {"type": "string"},
-                "topic": {"type": "string", "description": "The Salesforce topic, as configured"},
+                "topic": {"type": "string", "description": "The Salesforce topic as configured, or the Kafka topic"},
                 "kind": {"type": "string", "enum": ["lost_position", "gap", "overflow", "skipped_by_operator", "too_large"]},
                 "entity": text("The object, where it is known"),
                 "record_ids": {"type": "array", "items": {"type": "string"}},
-                "from_replay_id": text("Lower-case hex: the last one known before the gap"),
+                "from_replay_id": text("Lower-case hex: the last one known before the gap, or the event's own"),
                 "from_event_time": text("RFC 3339"),
                 "resumed_at": {"type": "string", "format": "date-time"},
                 "resolution": {"type": "string", "description": "What was done: the policy's word"},
+                "partition": {"type": "integer", "description": "Of a Kafka source alone, as are the offsets"},
+                "from_offset": offset("The first record that is missing, where it is known"),
+                "to_offset": offset("The first record that is not missing, where it is known"),
             },
-            "required": ["route", "topic", "kind", "record_ids", "resumed_at", "resolution"],
+            "required": ["route", "topic", "kind", "entity", "record_ids", "from_replay_id", "from_event_time", "resumed_at", "resolution"],
         },
     })
 }
@@ -312,6 +419,14 @@ mod tests {
 
     const ACCOUNT: &str = include_str!("../../tests/fixtures/salesforce/AccountChangeEvent.avsc");
 
+    fn letters(topic: &str, from_salesforce: bool, from_kafka: bool) -> DeadLetters {
+        DeadLetters {
+            topic: topic.to_owned(),
+            from_salesforce,
+            from_kafka,
+        }
+    }
+
     fn bridge() -> Bridge {
         Bridge {
             name: "crm".to_owned(),
@@ -321,7 +436,7 @@ mod tests {
             registry_url: Some("http://registry:8081".to_owned()),
             replication_factor: 3,
             partitions: 6,
-            dead_letter_topics: vec!["sfbridge.crm.dead-letters".to_owned()],
+            dead_letters: vec![letters("sfbridge.crm.dead-letters", true, true)],
         }
     }
 
@@ -400,5 +515,24 @@ mod tests {
         assert_eq!(channel["address"], "cdc.{entity}");
         assert!(channel["parameters"]["entity"].is_object());
         assert!(channel["bindings"]["kafka"].get("topic").is_none());
+    }
+
+    #[test]
+    fn a_topic_of_dead_letters_has_those_of_the_routes_that_share_it_each_with_its_own_content() {
+        let mut bridge = bridge();
+        bridge.dead_letters.push(letters("dead.orders", false, true));
+        let document = asyncapi(&bridge, &[]);
+        let messages = |topic: &str| document["channels"][topic]["messages"].as_object().unwrap();
+        let shared = messages("sfbridge.crm.dead-letters");
+        assert_eq!(
+            shared.keys().collect::<Vec<_>>(),
+            ["dead-letter", "dead-letter-from-kafka"]
+        );
+        assert_eq!(shared["dead-letter"]["contentType"], "avro/binary");
+        // The record's own, whatever it is: not told, neither here nor for the whole document.
+        let from_kafka = messages("dead.orders");
+        assert_eq!(from_kafka.keys().collect::<Vec<_>>(), ["dead-letter-from-kafka"]);
+        assert!(from_kafka["dead-letter-from-kafka"].get("contentType").is_none());
+        assert!(document.get("defaultContentType").is_none());
     }
 }

@@ -108,7 +108,10 @@ impl TimeText {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::telemetry::traces::TRACEPARENT;
 
     const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -148,6 +151,41 @@ mod tests {
                 "ce_sfroute",
                 "ce_sfreplayed"
             ]
+        );
+    }
+
+    #[test]
+    fn the_document_for_readers_has_every_header_that_is_written() {
+        let mut headers = EventHeaders {
+            source: Bytes::from_static(b"//acme.my.salesforce.com/data/AccountChangeEvent"),
+            route: Bytes::from_static(b"r"),
+            event_type: Some(Bytes::from_static(b"com.salesforce.AccountChangeEvent")),
+            schema_id: Some(Bytes::from_static(b"s")),
+            time: Some(Bytes::from_static(b"2026-11-24T01:30:00.000Z")),
+            replay_id: Bytes::from_static(b"00"),
+            replayed: true,
+            as_of: Some(Bytes::from_static(b"2026-11-24T01:30:00.000Z")),
+            superseded: vec!["001".to_owned()],
+        };
+        let document = crate::contracts::asyncapi::headers();
+        let written = |headers: &EventHeaders, subject: &'static str| {
+            let subject = Some(Bytes::from_static(subject.as_bytes()));
+            let record = headers.record(Some(Bytes::from_static(b"i")), subject, "application/json");
+            record
+                .into_iter()
+                .map(|(name, _)| name.into_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let mut all = written(&headers, "001");
+        all.insert(TRACEPARENT.to_owned());
+        let documented = document["properties"].as_object().unwrap().keys();
+        assert_eq!(all, documented.cloned().collect());
+
+        (headers.time, headers.as_of, headers.replayed) = (None, None, false);
+        let required = document["required"].as_array().unwrap().iter();
+        assert_eq!(
+            written(&headers, ""),
+            required.map(|name| name.as_str().unwrap().to_owned()).collect()
         );
     }
 }

@@ -230,7 +230,14 @@ impl PoisonCounter {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value as Json;
+
     use super::*;
+    use crate::contracts::asyncapi::{dead_letter_from_kafka, dead_letter_from_salesforce};
+    use crate::routes::cloud_event::EventHeaders;
+    use crate::telemetry::traces::TRACEPARENT;
 
     #[test]
     fn the_last_one_in_a_row_halts_and_a_delivery_in_between_forgives() {
@@ -324,5 +331,83 @@ mod tests {
         assert_eq!(text("sfbridge_source"), "/data/X@00ff");
         assert_eq!(text("sfbridge_attempts"), "2");
         assert!(text("sfbridge_failed_at").ends_with('Z'));
+    }
+
+    fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn written(record: &Record) -> BTreeSet<String> {
+        names(record.headers.iter().map(|(name, _)| &**name))
+    }
+
+    fn documented(message: &Json) -> BTreeSet<String> {
+        let properties = message["headers"]["properties"].as_object().unwrap();
+        names(properties.keys().map(String::as_str))
+    }
+
+    fn required(message: &Json) -> BTreeSet<String> {
+        let required = message["headers"]["required"].as_array().unwrap();
+        names(required.iter().map(|name| name.as_str().unwrap()))
+    }
+
+    #[test]
+    fn the_document_for_readers_has_every_header_of_a_dead_letter_from_salesforce() {
+        let reason = Reason {
+            kind: ErrorKind::Poison,
+            error: "does not decode".to_owned(),
+            attempts: 1,
+        };
+        let text = Bytes::from_static(b"text");
+        let mut event = EventHeaders {
+            source: text.clone(),
+            route: text.clone(),
+            event_type: Some(text.clone()),
+            schema_id: Some(text.clone()),
+            time: Some(text.clone()),
+            replay_id: text.clone(),
+            replayed: true,
+            as_of: None,
+            superseded: Vec::new(),
+        };
+        let letter = |ce_headers| {
+            let topic: Arc<str> = "dead".into();
+            from_salesforce(&topic, "accounts", "/data/X", &text, None, ce_headers, &reason)
+        };
+        let document = dead_letter_from_salesforce();
+        let mut all = letter(event.record(Some(text.clone()), None, CONTENT_TYPE));
+        all.headers.push(header(OUTPUT, text.clone()));
+        all.headers.push(header(TRACEPARENT, text.clone()));
+        assert_eq!(written(&all), documented(&document));
+        assert_eq!(document["contentType"], CONTENT_TYPE);
+
+        (event.event_type, event.schema_id, event.time) = (None, None, None);
+        event.replayed = false;
+        let few = letter(event.record(None, None, CONTENT_TYPE));
+        assert_eq!(written(&few), required(&document));
+    }
+
+    #[test]
+    fn the_document_for_readers_has_every_header_that_a_record_gets_as_a_dead_letter() {
+        let reason = Reason {
+            kind: ErrorKind::Poison,
+            error: "REQUIRED_FIELD_MISSING".to_owned(),
+            attempts: 1,
+        };
+        let letter = |timestamp_ms| {
+            let source = ConsumedRecord {
+                topic: "orders".into(),
+                partition: 3,
+                offset: 41,
+                timestamp_ms,
+                key: None,
+                value: None,
+                headers: Vec::new(),
+            };
+            from_kafka(&"dead".into(), "orders", &source, &reason)
+        };
+        let document = dead_letter_from_kafka();
+        assert_eq!(written(&letter(Some(1_234))), documented(&document));
+        assert_eq!(written(&letter(None)), required(&document));
     }
 }

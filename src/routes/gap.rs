@@ -22,6 +22,14 @@ pub enum GapKind {
 }
 
 impl GapKind {
+    pub const ALL: [Self; 5] = [
+        Self::LostPosition,
+        Self::Gap,
+        Self::Overflow,
+        Self::TooLarge,
+        Self::SkippedByOperator,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::LostPosition => "lost_position",
@@ -106,6 +114,8 @@ pub fn topic(bridge: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contracts::asyncapi::gap as gap_document;
+    use crate::telemetry::traces::TRACEPARENT;
 
     #[test]
     fn a_report_has_every_field_of_the_contract() {
@@ -133,5 +143,66 @@ mod tests {
             ]
         );
         assert_eq!(json["kind"], "lost_position");
+    }
+
+    #[test]
+    fn the_document_for_readers_has_every_field_header_and_kind_of_a_report() {
+        let report = |kind, offsets| GapReport {
+            route: "orders".to_owned(),
+            topic: "crm.orders".to_owned(),
+            kind,
+            entity: Some("Order".to_owned()),
+            record_ids: vec!["801SB000000000001A".to_owned()],
+            from_replay_id: Some("00".to_owned()),
+            from_event_time: Some("2026-11-24T01:30:00.000Z".to_owned()),
+            resumed_at: "2026-11-24T01:30:00.000Z".to_owned(),
+            resolution: "earliest".to_owned(),
+            offsets,
+        };
+        let written = |report: &GapReport| {
+            let json: serde_json::Value = serde_json::from_slice(&report.to_json()).unwrap();
+            sorted(json.as_object().unwrap().keys())
+        };
+        let document = gap_document();
+        let payload = &document["payload"];
+        let range = LostRange {
+            partition: 3,
+            from_offset: Some(4),
+            to_offset: Some(9),
+        };
+        let from_kafka = report(GapKind::LostPosition, Some(range));
+        assert_eq!(
+            written(&from_kafka),
+            sorted(payload["properties"].as_object().unwrap().keys())
+        );
+        let from_salesforce = report(GapKind::Gap, None);
+        let required = payload["required"].as_array().unwrap().iter();
+        assert_eq!(
+            written(&from_salesforce),
+            sorted(required.map(|name| name.as_str().unwrap()))
+        );
+        let record = from_kafka.record("gaps");
+        let mut headers: Vec<&str> = record.headers.iter().map(|(name, _)| &**name).collect();
+        headers.push(TRACEPARENT);
+        assert_eq!(
+            sorted(headers),
+            sorted(document["headers"]["properties"].as_object().unwrap().keys())
+        );
+        let kinds = GapKind::ALL.map(GapKind::name);
+        let documented = payload["properties"]["kind"]["enum"].as_array().unwrap().iter();
+        assert_eq!(
+            sorted(kinds),
+            sorted(documented.map(|kind| kind.as_str().unwrap()))
+        );
+        for kind in GapKind::ALL {
+            let json: serde_json::Value = serde_json::from_slice(&report(kind, None).to_json()).unwrap();
+            assert_eq!(json["kind"], kind.name());
+        }
+    }
+
+    fn sorted(names: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
+        let mut names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+        names.sort_unstable();
+        names
     }
 }

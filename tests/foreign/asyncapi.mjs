@@ -11,19 +11,25 @@ const problems = diagnostics
   .filter(({ severity }) => severity === 0)
   .map(({ code, message, path }) => `${code}: ${path.join(".")}: ${message}`);
 const channels = document?.channels().all() ?? [];
+const kafka = (model) => model.bindings().get("kafka")?.value() ?? null;
+const names = (schema) => Object.keys(schema?.properties() ?? {});
+const message = (it) => ({
+  contentType: it.contentType() ?? null,
+  kafka: kafka(it),
+  headers: names(it.headers()),
+  required: it.headers()?.required() ?? [],
+  fields: names(it.payload()),
+});
 console.log(
   JSON.stringify({
     version: document?.version(),
     problems,
-    channels: channels.map((channel) => channel.address()),
+    servers: document?.servers().all().map((server) => [server.host(), server.protocol(), kafka(server)]),
     actions: document?.operations().all().map((operation) => operation.action()),
-    fields: Object.fromEntries(
-      channels.flatMap((channel) =>
-        channel.messages().all().map((message) => [
-          channel.address(),
-          Object.keys(message.payload()?.properties() ?? {}),
-        ]),
-      ),
-    ),
+    channels: channels.map((channel) => ({
+      address: channel.address(),
+      kafka: kafka(channel),
+      messages: Object.fromEntries(channel.messages().all().map((it) => [it.id(), message(it)])),
+    })),
   }),
 );

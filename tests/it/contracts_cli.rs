@@ -457,7 +457,8 @@ async fn the_official_parser_accepts_the_asyncapi_document() {
     let home = foreign::home("asyncapi");
     need!("foreign", foreign::npm(&home, &ASYNCAPI_PACKAGES).await);
     let desk = Desk::new().await;
-    desk.configure(&everything(&desk), Some("http://127.0.0.1:9"));
+    let to_salesforce = "  - name: orders\n    from: { kafka: crm.orders, format: json }\n    to: { salesforce: /event/Order_Shipped__e }\n";
+    desk.configure(&(everything(&desk) + to_salesforce), Some("http://127.0.0.1:9"));
     // Node looks for packages beside the script.
     let script = home.join("asyncapi.mjs");
     std::fs::copy(foreign::script("asyncapi.mjs"), &script).expect("the script can be copied");
@@ -468,30 +469,120 @@ async fn the_official_parser_accepts_the_asyncapi_document() {
         let seen = parsed(&script, &file).await;
         assert_eq!(seen["problems"], json!([]), "{seen:#}");
         assert_eq!(seen["version"], "3.0.0");
-        let channels = json!([
-            "cdc.Account",
-            "crm.accounts.v1",
-            "crm.json",
-            "crm.shipped",
-            "all.{entity}",
-            "sfbridge.crm.dead-letters",
-            "sfbridge.crm.gaps"
-        ]);
-        assert_eq!(seen["channels"], channels);
-        assert_eq!(seen["actions"].as_array().unwrap().len(), 7);
-        assert!(
-            seen["actions"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .all(|action| action == "receive")
-        );
         assert_eq!(
-            seen["fields"]["crm.accounts.v1"],
-            json!(["ChangeEventHeader", "Phone"]),
-            "the Avro payload is understood"
+            seen["servers"],
+            json!([["127.0.0.1:9092", "kafka", {"schemaRegistryUrl": "http://127.0.0.1:9"}]])
+        );
+        let channels = seen["channels"].as_array().unwrap();
+        let addresses: Vec<_> = channels.iter().map(|channel| &channel["address"]).collect();
+        assert_eq!(
+            addresses,
+            [
+                "cdc.Account",
+                "crm.accounts.v1",
+                "crm.json",
+                "crm.shipped",
+                "all.{entity}",
+                "sfbridge.crm.dead-letters",
+                "sfbridge.crm.gaps"
+            ]
+        );
+        assert_eq!(seen["actions"], json!(vec!["receive"; 7]));
+        for channel in channels {
+            let address = channel["address"].as_str().unwrap();
+            let mut kafka = json!({"topic": address, "partitions": 6});
+            if address.contains('{') {
+                kafka.as_object_mut().unwrap().remove("topic");
+            }
+            assert_eq!(channel["kafka"], kafka, "{address}");
+        }
+        assert_messages(channels);
+    }
+}
+
+/// What the parser understood of the messages: content, key, headers, and the fields of Avro payloads.
+fn assert_messages(channels: &[Json]) {
+    let message = |address: &str, name: &str| {
+        let channel = channels.iter().find(|channel| channel["address"] == address);
+        &channel.unwrap()["messages"][name]
+    };
+    let avro = json!({"schemaIdLocation": "payload", "schemaIdPayloadEncoding": "confluent"});
+    let record_id = "The 18-character id of the record that changed";
+    let event_id = "The event's id, the same as the header ce_id";
+    for (address, name, content_type, key) in [
+        ("cdc.Account", "AccountChangeEvent", "avro", record_id),
+        ("crm.accounts.v1", "Account", "avro", record_id),
+        ("crm.json", "AccountChangeEvent", "json", record_id),
+        ("crm.shipped", "Order_Shipped__e", "avro", event_id),
+        ("all.{entity}", "event", "json", record_id),
+    ] {
+        let seen = message(address, name);
+        assert_eq!(seen["contentType"], format!("application/{content_type}"));
+        let mut kafka = json!({"key": {"type": "string", "description": key}});
+        if content_type == "avro" {
+            kafka
+                .as_object_mut()
+                .unwrap()
+                .extend(avro.as_object().unwrap().clone());
+        }
+        assert_eq!(seen["kafka"], kafka, "{address}");
+        assert_eq!(
+            seen["headers"],
+            json!([
+                "ce_specversion",
+                "ce_id",
+                "ce_source",
+                "ce_type",
+                "ce_time",
+                "ce_subject",
+                "content-type",
+                "ce_sfreplayid",
+                "ce_sfschemaid",
+                "ce_sfroute",
+                "ce_sfreplayed",
+                "ce_sfasof",
+                "ce_sfsuperseded",
+                "traceparent"
+            ]),
+            "{address}"
+        );
+        let required: Vec<_> = seen["required"].as_array().unwrap().iter().collect();
+        assert!(
+            ["ce_id", "ce_source", "ce_type"]
+                .iter()
+                .all(|name| required.contains(&&json!(name)))
         );
     }
+    assert_eq!(
+        message("crm.accounts.v1", "Account")["fields"],
+        json!(["ChangeEventHeader", "Phone"]),
+        "the Avro payload is understood"
+    );
+    let letters = "sfbridge.crm.dead-letters";
+    let (from_salesforce, from_kafka) = (
+        message(letters, "dead-letter"),
+        message(letters, "dead-letter-from-kafka"),
+    );
+    assert_eq!(from_salesforce["contentType"], "avro/binary");
+    assert_eq!(from_kafka["contentType"], Json::Null, "its own");
+    for (letter, name) in [
+        (from_salesforce, "ce_sfreplayid"),
+        (from_salesforce, "sfbridge_output"),
+        (from_salesforce, "sfbridge_error"),
+        (from_kafka, "sfbridge_error"),
+        (from_kafka, "sfbridge_source_timestamp"),
+    ] {
+        assert!(
+            letter["headers"].as_array().unwrap().contains(&json!(name)),
+            "{name}"
+        );
+    }
+    let gap = message("sfbridge.crm.gaps", "gap");
+    assert_eq!(gap["kafka"]["key"]["description"], "The route's name");
+    assert_eq!(
+        gap["fields"].as_array().unwrap()[9..],
+        ["partition", "from_offset", "to_offset"]
+    );
 }
 
 async fn parsed(script: &Path, file: &Path) -> Json {

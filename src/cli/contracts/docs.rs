@@ -3,8 +3,8 @@
 use super::outputs::{registered, routes};
 use super::{Entities, Out, Refused, pretty, write, yaml};
 use crate::app::Exit;
-use crate::config::Config;
-use crate::contracts::asyncapi::{Bridge, asyncapi};
+use crate::config::{Config, Flow};
+use crate::contracts::asyncapi::{Bridge, DeadLetters, asyncapi};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -37,10 +37,21 @@ pub(super) async fn run(arguments: &Args, config: &Config) -> Result<Exit, Refus
 }
 
 fn bridge(config: &Config) -> Bridge {
-    let mut dead_letter_topics = Vec::new();
+    let mut dead_letters: Vec<DeadLetters> = Vec::new();
     for route in &config.routes {
-        if !dead_letter_topics.contains(&route.dead_letter.topic) {
-            dead_letter_topics.push(route.dead_letter.topic.clone());
+        let topic = &route.dead_letter.topic;
+        let place = dead_letters.iter().position(|known| known.topic == *topic);
+        let place = place.unwrap_or_else(|| {
+            dead_letters.push(DeadLetters {
+                topic: topic.clone(),
+                from_salesforce: false,
+                from_kafka: false,
+            });
+            dead_letters.len() - 1
+        });
+        match route.flow {
+            Flow::ToKafka(_) => dead_letters[place].from_salesforce = true,
+            Flow::ToSalesforce(_) => dead_letters[place].from_kafka = true,
         }
     }
     let protocol = config.kafka.properties.get("security.protocol");
@@ -54,6 +65,6 @@ fn bridge(config: &Config) -> Bridge {
         registry_url: registry.and_then(|registry| registry.urls.first().cloned()),
         replication_factor: config.kafka.replication_factor,
         partitions: config.kafka.partitions,
-        dead_letter_topics,
+        dead_letters,
     }
 }

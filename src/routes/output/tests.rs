@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::{ContractConfig, FieldSelection, OnBreak};
 use crate::salesforce::event::decode;
 
 const EVENT: &str = r#"{"type":"record","name":"Order_Shipped__e","namespace":"com.sforce.eventbus","fields":[
@@ -172,4 +173,80 @@ fn nothing_is_made_ready_for_events_that_a_filter_leaves_out_until_it_lets_one_t
     let event = decode(&schema, &wanted).unwrap();
     assert_eq!(made.unplanned(&schema, None), [0]);
     assert!(!made.leaves_out(0, &schema, &wanted, &event));
+}
+
+/// The values that the outputs write for CreatedDate 1 ms, CreatedById "u", Number__c "N".
+fn values(outputs: &[KafkaOutput]) -> Vec<Bytes> {
+    let schema = EventSchema::parse("s", EVENT).unwrap();
+    let payload = [2, 2, b'u', 2, 2, b'N'];
+    let event = decode(&schema, &payload).unwrap();
+    let ids = ce_ids("e-1", &event);
+    let delivery = planned(&schema, outputs)
+        .deliver(&schema, &payload, &event, &ids, &headers(), 7)
+        .unwrap();
+    assert_eq!((delivery.filtered, delivery.refusals.len()), (0, 0));
+    let records = delivery.records.into_iter();
+    records.map(|record| record.value.unwrap()).collect()
+}
+
+fn with_fields(format: Format, fields: FieldSelection) -> KafkaOutput {
+    KafkaOutput {
+        format,
+        fields: Some(fields),
+        ..output("selected", KeyConfig::None)
+    }
+}
+
+#[test]
+fn excluded_fields_are_not_written_and_the_others_keep_their_form() {
+    let exclude = |name: &str| FieldSelection::Exclude(vec![name.to_owned(), "Nowhere__c".to_owned()]);
+    let values = values(&[
+        with_fields(Format::Json, exclude("CreatedById")),
+        with_fields(Format::Json, exclude("CreatedDate")),
+        with_fields(Format::Avro, exclude("CreatedById")),
+    ]);
+    assert_eq!(
+        values[0],
+        r#"{"CreatedDate":"1970-01-01T00:00:00.001Z","Number__c":"N"}"#
+    );
+    assert_eq!(values[1], r#"{"CreatedById":"u","Number__c":"N"}"#);
+    assert_eq!(values[2][..], [0, 0, 0, 0, 7, 2, 2, 2, b'N']);
+}
+
+#[test]
+fn a_contract_file_stands_on_the_selected_fields_and_takes_its_default_for_what_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let pinned = |format, created_by: &str| {
+        let file = folder.path().join("shipped.v1.avsc");
+        let contract = format!(
+            r#"{{"type":"record","name":"Order_Shipped__e","fields":[
+                {{"name":"number","aliases":["Number__c"],"type":["null","string"]}},
+                {{"name":"at","aliases":["CreatedDate"],"type":"long"}},
+                {{"name":"CreatedById","type":"string"{created_by}}}]}}"#
+        );
+        std::fs::write(&file, contract).unwrap();
+        let include = ["CreatedDate", "Number__c"].map(str::to_owned).into();
+        KafkaOutput {
+            contract: Some(ContractConfig {
+                file: Some(file),
+                on_break: OnBreak::Halt,
+            }),
+            ..with_fields(format, FieldSelection::Include(include))
+        }
+    };
+    let default = r#","default":"nobody""#;
+    let values = values(&[pinned(Format::Json, default), pinned(Format::Avro, default)]);
+    assert_eq!(
+        values[0],
+        r#"{"number":"N","at":"1970-01-01T00:00:00.001Z","CreatedById":"nobody"}"#
+    );
+    assert_eq!(values[1][..], *b"\0\0\0\0\x07\x02\x02N\x02\x0cnobody");
+
+    // The event has the field; the selection does not.
+    let schema = EventSchema::parse("s", EVENT).unwrap();
+    let strict = [pinned(Format::Json, "")];
+    let made = Outputs::new("orders", "/event/Order_Shipped__e", SubjectNaming::Topic, &strict).unwrap();
+    let failure = made.draft(0, &schema, None).unwrap_err();
+    assert_eq!(failure.kind, ErrorKind::Contract);
+    assert!(failure.to_string().contains("field CreatedById"), "{failure}");
 }

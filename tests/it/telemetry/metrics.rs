@@ -96,16 +96,9 @@ fn allowed(metric: &str, label: &str) -> BTreeSet<&'static str> {
 fn the_table_knows_every_state_kind_and_gap() {
     let states = StateName::ALL.map(StateName::as_str).into();
     assert_eq!(allowed("sfbridge_route_state", "state"), states);
-    let gaps = [
-        GapKind::LostPosition,
-        GapKind::Gap,
-        GapKind::Overflow,
-        GapKind::TooLarge,
-        GapKind::SkippedByOperator,
-    ];
     assert_eq!(
         allowed("sfbridge_gaps_total", "kind"),
-        gaps.map(GapKind::name).into()
+        GapKind::ALL.map(GapKind::name).into()
     );
     let dead = [ErrorKind::Poison, ErrorKind::Contract]
         .map(ErrorKind::name)

@@ -1,6 +1,7 @@
 //! What stands in Kafka for what happened in Salesforce: values, keys, headers, topics.
 
 use serde_json::{Value, json};
+use sfbridge::contracts::asyncapi;
 use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::{
     Change, ChangeType, OVERFLOW_RECORD_ID, PlatformEvent, RawEvent, TestEvents, Ungrouped,
@@ -155,6 +156,64 @@ fn assert_cloud_event(record: &Seen, route: &str, org: &sfbridge::simulator::Sim
         "{replay_id}"
     );
     assert!(record.header("ce_sfreplayed").is_none());
+    assert_documented(record, &asyncapi::headers());
+}
+
+/// `contracts docs` tells every header of the record.
+fn assert_documented(record: &Seen, headers: &Value) {
+    let unknown = record.headers.iter();
+    let unknown: Vec<_> = unknown
+        .filter(|(name, _)| headers["properties"].get(name).is_none())
+        .collect();
+    assert!(!record.headers.is_empty() && unknown.is_empty(), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn what_fields_leave_out_is_not_written_and_is_missing_to_a_contract_file() {
+    let kafka = need!("kafka", broker::shared());
+    let (org, name) = (an_org().await, unique("fields"));
+    let [fewer, bare, pinned] = ["fewer", "bare", "pinned"].map(unique);
+    let folder = tempfile::tempdir().unwrap();
+    let contract = folder.path().join("account.v1.avsc");
+    std::fs::write(
+        &contract,
+        r#"{"type":"record","name":"Account","fields":[
+            {"name":"phone","aliases":["Phone"],"type":["null","string"],"default":null},
+            {"name":"changed","aliases":["LastModifiedDate"],"type":["null","long"],"default":null},
+            {"name":"Name","type":["null","string"],"default":null}]}"#,
+    )
+    .unwrap();
+    let routes = format!(
+        "  - name: accounts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to:\n\
+         \x20     - {{ kafka: {fewer}, format: json, fields: {{ exclude: [Phone, BillingAddress.Street] }} }}\n\
+         \x20     - {{ kafka: {bare}, format: json, fields: {{ exclude: [ChangeEventHeader, Name] }} }}\n\
+         \x20     - {{ kafka: {pinned}, format: json, fields: {{ include: [Phone, LastModifiedDate] }}, contract: {{ file: '{}' }} }}\n",
+        contract.display()
+    );
+    let _bridge = Bridge::start(&one_partition(&name, &kafka, &org, &routes)).await;
+    org.change(
+        &created("Acme")
+            .records([ONE])
+            .field("Phone", "1")
+            .field("LastModifiedDate", 1_790_000_000_123_i64)
+            .field("BillingAddress", json!({"Street": "s", "City": "c"})),
+    )
+    .unwrap();
+    let written = async |topic: &str| value(&records(&kafka, topic, 1).await[0]);
+    let json = written(&fewer).await;
+    assert_eq!(header(&json, "recordIds"), &json!([ONE]), "the header stays");
+    let address = json["BillingAddress"].as_object().unwrap();
+    assert_eq!((&address["City"], address.get("Street")), (&json!("c"), None));
+    assert_eq!((&json["Name"], json.get("Phone")), (&json!("Acme"), None));
+    assert_eq!(json.get("Fax"), Some(&Value::Null), "every other field is there");
+    let json = written(&bare).await;
+    assert_eq!((json.get("ChangeEventHeader"), json.get("Name")), (None, None));
+    assert_eq!(json["Phone"], "1");
+    assert_eq!(
+        written(&pinned).await,
+        json!({"phone": "1", "changed": "2026-09-21T14:13:20.123Z", "Name": null}),
+        "the event has a name, the selection has not"
+    );
 }
 
 /// Pain: `/data/ChangeEvents` answers with a blank schema id, and clients ask for that.
@@ -318,6 +377,7 @@ async fn what_cannot_be_decoded_is_kept_as_it_came_and_too_many_in_a_row_halt_th
             letter.headers
         );
     }
+    assert_documented(letter, &asyncapi::dead_letter_from_salesforce()["headers"]);
     let why = letter.header("sfbridge_error").unwrap();
     assert!(
         !why.is_empty() && !why.contains("datum"),
