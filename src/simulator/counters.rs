@@ -51,6 +51,7 @@ pub(super) struct OrgCounters {
     pub(super) describe_calls: Counter,
     pub(super) query_calls: Counter,
     pub(super) collections_calls: Counter,
+    pub(super) records_saved: Counter,
     pub(super) bulk_jobs: Counter,
 }
 
@@ -91,6 +92,8 @@ pub struct OrgCounts {
     pub query_calls: u64,
     /// Writes by sObject Collections.
     pub collections_calls: u64,
+    /// Records in them that were not refused; one that already was as it should be counts, too.
+    pub records_saved: u64,
     /// Jobs of Bulk API 2.0 that were created.
     pub bulk_jobs: u64,
 }
@@ -125,6 +128,7 @@ impl OrgCounters {
             describe_calls: self.describe_calls.get(),
             query_calls: self.query_calls.get(),
             collections_calls: self.collections_calls.get(),
+            records_saved: self.records_saved.get(),
             bulk_jobs: self.bulk_jobs.get(),
         }
     }

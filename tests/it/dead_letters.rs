@@ -21,10 +21,10 @@ use crate::support::wait::until;
 const RUN_LIMIT: Duration = Duration::from_secs(90);
 
 /// The configuration that the commands read, which may differ from the running bridge's.
-struct Desk(tempfile::TempDir);
+pub struct Desk(tempfile::TempDir);
 
 impl Desk {
-    fn new(setup: &Setup) -> Self {
+    pub fn new(setup: &Setup) -> Self {
         let desk = Self(tempfile::tempdir().unwrap());
         desk.configure(setup);
         desk
@@ -66,7 +66,7 @@ impl Desk {
     }
 
     /// Stdout of a run that went well.
-    async fn good(&self, arguments: &[&str]) -> String {
+    pub async fn good(&self, arguments: &[&str]) -> String {
         let (code, out, err) = self.told(arguments).await;
         assert_eq!(code, Some(0), "{arguments:?}: {out}\n{err}");
         out

@@ -172,6 +172,8 @@ fn write(
         misfits_cost_one_record: false,
     };
     let outcomes = org.write(&batch)?;
+    let saved = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    org.counters.records_saved.add(saved as u64);
     let results: Vec<_> = outcomes
         .iter()
         .map(|outcome| result(outcome, says_created))

@@ -1,8 +1,16 @@
 //! Records that can never be written: one alone, and so many in a row that something else must be wrong.
 
+use std::collections::BTreeSet;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use sfbridge::simulator::writes::RecordFault;
 
-use super::{an_org, by_key, committed, customers, dead_letters, finished, produce_customers, records};
+use super::oracle::Orders;
+use super::{
+    an_org, by_key, committed, customers, dead_letters, finished, orders, produce_customers, records, seed,
+};
+use crate::dead_letters::Desk;
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::broker;
@@ -81,6 +89,68 @@ async fn a_hundred_bad_records_in_a_row_halt_the_route_and_a_restart_goes_on_beh
     finished(&kafka, &name, "customers", &from).await;
     assert_eq!(by_key(&org, "Account", "Customer_Id__c").len(), 10);
     assert_eq!(records(&kafka, &dead_letters(&name), 100).await.len(), 100);
+}
+
+/// Well-formed ones: newer versions of some stand behind them, of others the redrive alone brings the last one. Of
+/// the request that holds the hundredth, others may be dead letters, too; nothing else is committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_refused_in_a_row_halt_the_route_and_a_redrive_after_the_fix_brings_the_org_up_to_date() {
+    let kafka = need!("kafka", broker::shared());
+    let (org, from, name) = (an_org().await, unique("orders"), unique("crm"));
+    topic::create(&kafka, &from, 1, &[]).await;
+    let mut rng = StdRng::seed_from_u64(seed("refused"));
+    let mut made = Orders::new(300);
+    let mut produce = async |count: usize| {
+        let rows: Vec<(String, Option<String>)> = (0..count).map(|_| made.next(&mut rng)).collect();
+        let rows: Vec<(&str, Option<&str>)> = rows
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_deref()))
+            .collect();
+        topic::produce(&kafka, &from, &rows).await;
+    };
+    let setup = Setup::new(&name, &kafka, &org, &orders(&from));
+    let bridge = Bridge::start(&setup).await;
+    produce(200).await;
+    finished(&kafka, &name, "orders", &from).await;
+    let before = by_key(&org, "Order__c", "Order_Number__c");
+
+    org.record_fault(RecordFault::new("Order__c", "FIELD_CUSTOM_VALIDATION_EXCEPTION").times(u32::MAX));
+    produce(400).await;
+    let halted = bridge.until_state("orders", &["halted"]).await;
+    assert!(
+        halted["state"]["why"]
+            .to_string()
+            .contains("100 records in a row"),
+        "{halted}"
+    );
+    let dead = records(&kafka, &dead_letters(&name), 100).await;
+    let sources: BTreeSet<String> = dead
+        .iter()
+        .map(|letter| letter.header("sfbridge_source").unwrap())
+        .collect();
+    let is_stored = |offset| sources.contains(&format!("{from}[0]@{offset}"));
+    let end = until(PATIENCE, "the commit", || async {
+        let end = *committed(&kafka, &name, "orders", &from).await.first()?;
+        end.filter(|end| *end >= 300)
+    })
+    .await;
+    assert!((200..end).all(is_stored), "{end}: {sources:?}");
+    assert_eq!(
+        by_key(&org, "Order__c", "Order_Number__c"),
+        before,
+        "all were refused"
+    );
+
+    // The rule is mended. What was refused goes before what stands behind it.
+    org.clear_faults();
+    let desk = Desk::new(&setup);
+    let out = desk.good(&["redrive", "--route", "orders", "--yes"]).await;
+    assert!(out.starts_with(&format!("sent: {},", dead.len())), "{out}");
+    assert_eq!(bridge.post("/api/routes/orders/restart").await.0, 202);
+    finished(&kafka, &name, "orders", &from).await;
+    made.assert_org(&by_key(&org, "Order__c", "Order_Number__c"));
+    let after = records(&kafka, &dead_letters(&name), dead.len()).await;
+    assert_eq!(after.len(), dead.len());
 }
 
 /// Half of everything bad is a bad day, not a wrong configuration.

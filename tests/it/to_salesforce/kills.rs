@@ -18,7 +18,7 @@ use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::rest::RestFault;
 
 use super::oracle::{Orders, Publications};
-use super::{an_org, by_key, committed, dead_letters, finished, published, shipped};
+use super::{an_org, by_key, committed, dead_letters, finished, orders, published, seed, shipped};
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::broker::Broker;
@@ -74,11 +74,7 @@ struct Storm {
 
 impl Storm {
     async fn new(broker: Broker) -> Self {
-        let seed: u64 = std::env::var("SFBRIDGE_TEST_SEED").map_or_else(
-            |_| rand::random(),
-            |seed| seed.parse().expect("SFBRIDGE_TEST_SEED is a number"),
-        );
-        eprintln!("kills: SFBRIDGE_TEST_SEED={seed}");
+        let seed = seed("kills");
         let org = an_org().await;
         org.set_daily_requests(1_000_000, 0);
         let name = unique("storm");
@@ -306,10 +302,4 @@ async fn the_org_ends_as_the_last_versions_say_and_every_event_was_published_thr
     assert!(storm.failures > 0, "no failure was told");
     let dead = partition_count(storm.kafka(), &dead_letters(&storm.name)).await;
     assert_eq!(dead, None, "nothing was refused");
-}
-
-fn orders(from: &str) -> String {
-    format!(
-        "  - name: orders\n    from: {{ kafka: {from}, format: json, start: earliest }}\n    to: {{ salesforce: Order__c, operation: upsert, external_id: Order_Number__c }}\n"
-    )
 }

@@ -60,6 +60,23 @@ fn shipped(from: &str) -> String {
     )
 }
 
+/// A route that upserts orders, and deletes them for tombstones.
+fn orders(from: &str) -> String {
+    format!(
+        "  - name: orders\n    from: {{ kafka: {from}, format: json, start: earliest }}\n    to: {{ salesforce: Order__c, operation: upsert, external_id: Order_Number__c }}\n"
+    )
+}
+
+/// What a test's chance begins with: `SFBRIDGE_TEST_SEED`, or by chance. It is printed.
+fn seed(test: &str) -> u64 {
+    let seed = std::env::var("SFBRIDGE_TEST_SEED").map_or_else(
+        |_| rand::random(),
+        |seed| seed.parse().expect("SFBRIDGE_TEST_SEED is a number"),
+    );
+    eprintln!("{test}: SFBRIDGE_TEST_SEED={seed}");
+    seed
+}
+
 /// Writes customers of these numbers, named after `version`: a key each.
 async fn produce_customers(kafka: &str, topic: &str, numbers: std::ops::Range<usize>, version: &str) {
     let rows: Vec<(String, String)> = numbers

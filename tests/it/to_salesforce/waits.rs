@@ -1,5 +1,7 @@
 //! What passes by itself: the route waits, says why and until when, goes on, and nothing is lost.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::rest::{RestFault, RestRefusal};
@@ -10,9 +12,10 @@ use super::{
     until_waiting,
 };
 use crate::need;
-use crate::support::bridge::{Bridge, Setup};
+use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::broker;
 use crate::support::topic::{self, unique};
+use crate::support::wait::until;
 
 const SHIPPED: &str = "/event/Order_Shipped__e";
 
@@ -58,6 +61,7 @@ impl Both {
     /// Unless the org has so many customers, and so many orders were published, each once.
     fn assert_all(&self, org: &Simulator, count: usize) {
         assert_eq!(by_key(org, "Account", "Customer_Id__c").len(), count);
+        assert_eq!(org.org_counts().records_saved, count as u64, "each once");
         assert_eq!(published(org, SHIPPED).len(), count, "each once");
     }
 }
@@ -122,7 +126,7 @@ async fn salesforce_that_does_not_work_is_waited_for() {
     both.assert_all(&org, 20);
 }
 
-/// Nobody listens; then another org does that knows nothing of the tokens of the first.
+/// For a minute nobody listens; then another org does that knows nothing of the tokens of the first.
 #[tokio::test]
 async fn salesforce_that_is_gone_is_waited_for_and_gets_what_came_meanwhile() {
     let kafka = need!("kafka", broker::shared());
@@ -134,19 +138,26 @@ async fn salesforce_that_is_gone_is_waited_for_and_gets_what_came_meanwhile() {
         ..SimulatorSettings::default()
     };
     drop(org);
-    both.produce(10..20).await;
-    until_waiting(&both.bridge, "customers", "").await;
-    until_waiting(&both.bridge, "shipped", "").await;
-    let org = crate::support::wait::until(crate::support::bridge::PATIENCE, "the ports", || async {
+    // The minute is a part of the promise: by its end the pauses are as long as they get. Records keep coming.
+    for tenth in 1..=6 {
+        both.produce(tenth * 10..(tenth + 1) * 10).await;
+        until_waiting(&both.bridge, "customers", "").await;
+        until_waiting(&both.bridge, "shipped", "").await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let org = until(PATIENCE, "the ports", || async {
         Simulator::start(settings.clone()).await.ok()
     })
     .await;
     both.finished().await;
-    both.assert_all(&org, 10);
+    both.assert_all(&org, 60);
 }
 
+/// A backlog is under way: every request is late, so that each change of the schema meets one, and more behind it.
 #[tokio::test]
 async fn a_schema_that_changes_under_way_loses_nothing() {
+    const COUNT: usize = 3_000;
+    const ANSWER_MS: u64 = 300;
     let kafka = need!("kafka", broker::shared());
     let org = an_org().await;
     let (name, back) = (unique("crm"), unique("back"));
@@ -154,6 +165,27 @@ async fn a_schema_that_changes_under_way_loses_nothing() {
     for topic in &topics {
         topic::create(&kafka, topic, 1, &[]).await;
     }
+    let rows = |value: &dyn Fn(&str) -> serde_json::Value| -> Vec<(String, String)> {
+        let keys = (0..COUNT).map(|n| format!("c{n}"));
+        keys.map(|key| (value(&key).to_string(), key)).collect()
+    };
+    let customers_of = |key: &str| json!({"Customer_Id__c": key, "Name": "x", "Fax": "1"});
+    let orders_of = |key: &str| json!({"Order_Number__c": key, "Carrier__c": "DHL", "Gift__c": "yes"});
+    for (topic, rows) in topics.iter().zip([rows(&customers_of), rows(&orders_of)]) {
+        let rows: Vec<(&str, Option<&str>)> = rows
+            .iter()
+            .map(|(value, key)| (key.as_str(), Some(value.as_str())))
+            .collect();
+        topic::produce(&kafka, topic, &rows).await;
+    }
+    org.rest_fault(RestFault {
+        path: Some("composite".to_owned()),
+        times: u32::MAX,
+        delay_ms: ANSWER_MS,
+        ..RestFault::default()
+    });
+    let late = Fault::new(Rpc::Publish, Then::Proceed).times(u32::MAX);
+    org.fault(late.delayed(ANSWER_MS)).unwrap();
     let routes = customers(&topics[0])
         + &shipped(&topics[1])
         + &format!(
@@ -162,39 +194,63 @@ async fn a_schema_that_changes_under_way_loses_nothing() {
     let mut setup = Setup::new(&name, &kafka, &org, &routes);
     setup.kafka = "  partitions: 1\n".to_owned();
     let _bridge = Bridge::start(&setup).await;
-    let produce = async |numbers: std::ops::Range<usize>| {
-        for n in numbers {
-            let key = format!("c{n}");
-            let customer = json!({"Customer_Id__c": key, "Name": "x", "Fax": "1"}).to_string();
-            topic::produce(&kafka, &topics[0], &[(&key, Some(&customer))]).await;
-            let order = json!({"Order_Number__c": key, "Carrier__c": "DHL", "Gift__c": "yes"}).to_string();
-            topic::produce(&kafka, &topics[1], &[(&key, Some(&order))]).await;
-        }
-        for (route, topic) in ["customers", "shipped"].into_iter().zip(&topics) {
-            finished(&kafka, &name, route, topic).await;
-        }
+    // So many, and not yet all.
+    let under_way = async |count: usize, done: &dyn Fn() -> u64| {
+        let enough = || async { (done() >= count as u64).then(done) };
+        let done = until(PATIENCE, "a part of it", enough).await;
+        assert!(done < COUNT as u64, "nothing is left");
     };
-    produce(0..5).await;
+    let written = || org.org_counts().records_saved;
+    let events = || org.topic_counts(SHIPPED).unwrap().events_stored;
+    under_way(200, &events).await;
     org.add_field(SHIPPED, "Gift__c", "string").unwrap();
+    under_way(200, &written).await;
     org.remove_field("/data/AccountChangeEvent", "Fax").unwrap();
-    produce(5..10).await;
+    let with_fax = org
+        .records("Account")
+        .iter()
+        .filter(|(_, fields)| fields.contains_key("Fax"))
+        .count();
+    under_way(1_400, &events).await;
     org.remove_field(SHIPPED, "Carrier__c").unwrap();
-    produce(10..15).await;
+    for (route, topic) in ["customers", "shipped"].into_iter().zip(&topics) {
+        finished(&kafka, &name, route, topic).await;
+    }
 
     let accounts = by_key(&org, "Account", "Customer_Id__c");
-    assert_eq!(accounts.len(), 15);
-    let events: Vec<serde_json::Value> = records(&kafka, &back, 15)
+    assert_eq!(accounts.len(), COUNT);
+    assert_eq!(written(), COUNT as u64, "each once");
+    let events: Vec<serde_json::Value> = records(&kafka, &back, COUNT)
         .await
         .iter()
         .map(|record| serde_json::from_str(&record.value_text()).unwrap())
         .collect();
-    assert_eq!(events.len(), 15, "each once");
-    let numbers: Vec<String> = events
+    let numbers: Vec<&str> = events
         .iter()
-        .map(|event| event["Order_Number__c"].as_str().unwrap().to_owned())
+        .map(|event| event["Order_Number__c"].as_str().unwrap())
         .collect();
-    assert_eq!(numbers, (0..15).map(|n| format!("c{n}")).collect::<Vec<_>>());
-    assert_eq!(events[9]["Gift__c"], "yes", "a field that came is filled");
-    assert_eq!(events[9]["Carrier__c"], "DHL");
-    assert!(events[14].get("Carrier__c").is_none(), "{}", events[14]);
+    let all: Vec<String> = (0..COUNT).map(|n| format!("c{n}")).collect();
+    assert_eq!(numbers, all, "each once, in order");
+    // From one event on each.
+    let gifts = events.iter().skip_while(|event| event["Gift__c"].is_null());
+    let with_gift = gifts.clone().count();
+    assert!(gifts.into_iter().all(|event| event["Gift__c"] == "yes"));
+    let with_carrier = events
+        .iter()
+        .take_while(|event| event["Carrier__c"] == "DHL")
+        .count();
+    assert!(
+        events[with_carrier..]
+            .iter()
+            .all(|event| event.get("Carrier__c").is_none())
+    );
+    assert!((1..COUNT).contains(&with_fax), "{with_fax}");
+    assert!(
+        (1..=COUNT - 200).contains(&with_gift),
+        "a field that came is filled: {with_gift}"
+    );
+    assert!(
+        (COUNT - with_gift + 1..COUNT).contains(&with_carrier),
+        "{with_carrier}"
+    );
 }
