@@ -19,6 +19,7 @@ mod about;
 mod access;
 mod health;
 mod history;
+mod line;
 mod log;
 mod page;
 mod routes;
@@ -36,7 +37,7 @@ use axum::http::header;
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::config::Secret;
@@ -47,6 +48,7 @@ use crate::telemetry::metrics::Metrics;
 
 pub use about::RouteAbout;
 pub use history::History;
+use line::SEND_BYTES_MAX;
 pub use serve::{BODY_BYTES_MAX, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX};
 
 /// How long a route may go without an answer from its other side before `/ready` fails. Salesforce promises a
@@ -55,6 +57,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(600);
 
 /// Status pages that may be open at once and be told of changes; a further one asks by itself.
 pub const STREAMS_MAX: usize = 16;
+
+/// Callers that the system keeps until there is a place for them.
+const CALLERS_WAITING_MAX: u32 = 1024;
 
 /// What an operator asks of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +102,16 @@ pub struct AdminState {
 /// # Errors
 /// When the address cannot be bound.
 pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await?;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart does not wait until the last connections are forgotten.
+    socket.set_reuseaddr(true)?;
+    // Each connection has it from the listener.
+    socket.set_send_buffer_size(SEND_BYTES_MAX)?;
+    socket.bind(address)?;
+    let listener = socket.listen(CALLERS_WAITING_MAX)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

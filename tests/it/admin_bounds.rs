@@ -1,8 +1,10 @@
-//! What a caller may cost the admin listener: slow heads, long heads, bodies, many connections.
+//! What a caller may cost the admin listener: slow heads, long heads, bodies, answers that nobody takes, many
+//! connections.
 
 use std::time::Duration;
 
 use sfbridge::admin::{CONNECTIONS_MAX, HEAD_BYTES_MAX};
+use sfbridge::runtime::task::spawn;
 use sfbridge::simulator::{Simulator, SimulatorSettings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -37,6 +39,17 @@ async fn until_closed(read: &mut OwnedReadHalf) -> String {
     };
     timeout(PATIENCE, reading).await.expect("the connection is ended");
     String::from_utf8_lossy(&all).into_owned()
+}
+
+/// One more caller, who is answered, in its turn.
+async fn assert_lets_in(bridge: &Bridge) {
+    let (mut read, mut write) = connect(bridge).await;
+    write
+        .write_all(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let said = until_closed(&mut read).await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
 }
 
 /// Writes this again and again, until nobody takes it any more.
@@ -126,13 +139,7 @@ async fn callers_beyond_the_most_wait_until_an_idle_one_is_ended() {
     for _ in 0..CONNECTIONS_MAX {
         idle.push(connect(&bridge).await);
     }
-    let (mut read, mut write) = connect(&bridge).await;
-    write
-        .write_all(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        .await
-        .unwrap();
-    let said = until_closed(&mut read).await;
-    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert_lets_in(&bridge).await;
     let mut ended = 0;
     for (read, _) in &mut idle {
         let mut byte = [0];
@@ -141,6 +148,44 @@ async fn callers_beyond_the_most_wait_until_an_idle_one_is_ended() {
         }
     }
     assert!(ended > 0, "it was let in before its turn");
+}
+
+#[tokio::test]
+async fn callers_that_take_no_answer_lose_their_places() {
+    let (bridge, _org) = start(&need!("kafka", broker::shared())).await;
+    // Needs no token, and a thousand of its answers are more than any buffer on the way holds.
+    let asking = "GET /page.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".repeat(1000);
+    let mut greedy = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let (read, mut write) = connect(&bridge).await;
+        // As much as is taken; they are read by nobody.
+        let asking = asking.clone();
+        let writing = spawn("greedy", async move {
+            let _ = write.write_all(asking.as_bytes()).await;
+            std::future::pending::<()>().await;
+        });
+        greedy.push((read, writing));
+    }
+    assert_lets_in(&bridge).await;
+}
+
+#[tokio::test]
+async fn callers_that_ask_on_and_on_make_room_when_all_places_are_taken() {
+    let (bridge, _org) = start(&need!("kafka", broker::shared())).await;
+    let mut busy = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let (mut read, mut write) = connect(&bridge).await;
+        busy.push(spawn("busy", async move {
+            let asked = b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+            while write.write_all(asked).await.is_ok() {
+                if !matches!(read.read(&mut [0; 4096]).await, Ok(1..)) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }));
+    }
+    assert_lets_in(&bridge).await;
 }
 
 #[tokio::test]

@@ -106,9 +106,17 @@ impl Watched {
 
     /// What a command says beside the running bridge, with its own talk.
     fn says(&self, arguments: &[&str]) -> String {
+        self.ended(arguments).1
+    }
+
+    /// The same, and whether it ended well.
+    fn ended(&self, arguments: &[&str]) -> (bool, String) {
         let output = command(self.folder.path()).args(arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        text(&output.stdout) + &text(&output.stderr)
+        (
+            output.status.success(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
     }
 
     /// Files in the folders where a program drops some.
@@ -388,6 +396,7 @@ async fn nothing_that_the_bridge_says_holds_a_secret_or_a_value() {
         "/page.js",
         "/api/routes",
         "/api/history",
+        "/api/log",
     ] {
         said.insert(path.to_owned(), bridge.get(path).await.unwrap().1);
     }
@@ -413,6 +422,12 @@ async fn nothing_that_the_bridge_says_holds_a_secret_or_a_value() {
     let refused = guess.send().await.unwrap();
     assert_eq!(refused.status(), 401);
     said.insert("a refusal".to_owned(), refused.text().await.unwrap());
+    // Refused before it is sent; the value is not said.
+    let event = json!({"Order_Number__c": value, "Weight__c": value}).to_string();
+    let (ended_well, text) = bridge.ended(&["publish", "Order_Shipped__e", &event]);
+    assert!(!ended_well);
+    said.insert("publish".to_owned(), text);
+    // `dead-letters list` and `redrive --dry-run` show what the letters hold, to whoever may read their topic.
     for arguments in [
         &["config", "show"][..],
         &["check"],
@@ -420,6 +435,13 @@ async fn nothing_that_the_bridge_says_holds_a_secret_or_a_value() {
         &["status"],
         &["status", "--output", "json"],
         &["positions", "list"],
+        &["health"],
+        &["health", "--output", "json"],
+        &["log-level"],
+        &["contracts", "check"],
+        &["contracts", "check", "--output", "json"],
+        &["contracts", "show"],
+        &["contracts", "diff", "contracts"],
     ] {
         said.insert(arguments.join(" "), bridge.says(arguments));
     }

@@ -61,3 +61,15 @@ fn the_bans_of_the_house_hold() {
     );
     assert_clean(&sources.iter().flat_map(rules::offences).collect::<Vec<_>>());
 }
+
+#[test]
+fn the_admin_token_is_compared_in_constant_time() {
+    let sources = sources();
+    let access = sources.iter().find(|source| source.name == "admin/access.rs");
+    let compared = |source: &Source| source.code.iter().any(|line| line.contains(".ct_eq("));
+    // The ban on `==` holds for this file by its name.
+    assert!(
+        access.is_some_and(compared),
+        "nothing is compared in admin/access.rs"
+    );
+}

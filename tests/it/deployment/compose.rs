@@ -103,6 +103,8 @@ async fn everything_is_pinned_on_loopback_and_waited_for() {
     }
     // A drain has its time; the default of bridge.shutdown_timeout is 30 s.
     assert_eq!(services["bridge"]["stop_grace_period"], "40s");
+    // The memory has the secrets in it.
+    assert_eq!(services["bridge"]["ulimits"]["core"], 0);
 }
 
 /// The entry point and what a service puts behind it, with our binary and our ports.

@@ -58,7 +58,7 @@ async fn the_unit_is_one_that_systemd_takes_and_is_closed_off() {
 }
 
 #[test]
-fn the_unit_does_not_restart_a_wrong_configuration_and_gives_a_stop_its_time() {
+fn the_unit_does_not_restart_a_wrong_configuration_gives_a_stop_its_time_and_dumps_no_core() {
     let text = read("deploy/systemd/sfbridge.service");
     let value = |key: &str| {
         let line = text
@@ -68,6 +68,7 @@ fn the_unit_does_not_restart_a_wrong_configuration_and_gives_a_stop_its_time() {
     };
     assert_eq!(value("RestartPreventExitStatus"), "64");
     assert_eq!(value("Restart"), "on-failure");
+    assert_eq!(value("LimitCORE"), "0");
     // The default of bridge.shutdown_timeout is 30 s.
     assert!(value("TimeoutStopSec").parse::<u32>().unwrap() > 30);
 }

@@ -14,7 +14,7 @@
 //!
 //! `console,serves` runs until it is stopped: it is stopped when it answers, and has to end well. `console,no_run` is
 //! not run, and `<language>,other` is checked in no way; both with the reason in a comment on the line above:
-//! `<!-- no_run: needs a container engine -->`. What a command line says to `sfbridge` is parsed in any case.
+//! `<!-- no_run: needs a container engine -->`. A file that a reason names has to be there. What a command line says to `sfbridge` is parsed in any case.
 
 mod book;
 mod code;
@@ -42,11 +42,25 @@ enum Class {
     Other,
 }
 
+/// A path in a reason, below a folder of this repository, that leads nowhere.
+fn missing(reason: &str) -> Option<&str> {
+    let words = reason.split_whitespace();
+    let words = words.map(|word| word.trim_matches(|char: char| !char.is_alphanumeric()));
+    let mut paths = words.filter(|word| {
+        let folder = word.split_once('/').map(|(folder, _)| folder);
+        folder.is_some_and(|folder| page::root().join(folder).is_dir())
+    });
+    paths.find(|path| !page::root().join(path).exists())
+}
+
 /// The class of a block, or what is wrong with its marks.
 fn class(block: &Block) -> Result<Class, String> {
     let place = block.place();
     let reasoned = |mark: &str| match &block.reason {
-        Some((of, _)) if of == mark => Ok(()),
+        Some((of, reason)) if of == mark => match missing(reason) {
+            None => Ok(()),
+            Some(path) => Err(format!("{place}: the reason names {path}, which does not exist")),
+        },
         _ => Err(format!(
             "{place}: `{mark}` needs its reason on the line above: <!-- {mark}: … -->"
         )),
@@ -117,6 +131,8 @@ fn a_block_without_a_class_or_a_reason_is_refused() {
     assert!(said("```yaml,other\nx\n```").is_err());
     assert!(said("```console,no_run\n$ x\n```").is_err());
     assert!(said("<!-- other: for once -->\n```console,no_run\n$ x\n```").is_err());
+    let elsewhere = said("<!-- no_run: tests/it/elsewhere.rs, too -->\n```console,no_run\n$ x\n```");
+    assert!(elsewhere.unwrap_err().contains(" tests/it/elsewhere.rs,"));
     assert!(said("```text\n$ x\n```").is_err());
     assert_eq!(
         said("<!-- no_run: for once -->\n```console,no_run\n$ x\n```"),

@@ -21,7 +21,7 @@ struct Ban {
 }
 
 /// On code without comments, literals and tests.
-const BANS: [Ban; 6] = [
+const BANS: [Ban; 7] = [
     Ban {
         rule: "unbounded-queue: what is not taken must withhold credits, not fill memory",
         needles: &[
@@ -55,6 +55,22 @@ const BANS: [Ban; 6] = [
         rule: "try-send: a full queue must wait, not drop an event",
         needles: &["try_send("],
         only_in: &["salesforce/pubsub", "routes", "kafka"],
+        free_in: &[],
+    },
+    Ban {
+        rule: "secret-eq: a comparison that ends at the first difference tells a guesser how far they came: ct_eq",
+        needles: &[
+            "==",
+            ".eq(",
+            ".ne(",
+            "token !=",
+            "given !=",
+            "wanted !=",
+            "!= token",
+            "!= given",
+            "!= wanted",
+        ],
+        only_in: &["admin/access.rs"],
         free_in: &[],
     },
     Ban {
@@ -179,6 +195,10 @@ mod tests {
                 "unwrap",
             ),
             ("salesforce/pubsub/reader.rs", "queue.try_send(event)", "try-send"),
+            ("admin/access.rs", "if given == wanted {", "secret-eq"),
+            ("admin/access.rs", "if token.expose() == given {", "secret-eq"),
+            ("admin/access.rs", "if given != wanted {", "secret-eq"),
+            ("admin/access.rs", "given.eq(&wanted)", "secret-eq"),
             ("app.rs", "todo!()", "unfinished"),
             ("app.rs", "unimplemented!()", "unfinished"),
             ("app.rs", concat!("// TO", "DO: later"), "unfinished"),
@@ -208,6 +228,7 @@ mod tests {
                 "// never .unwrap() here\nlet a = \"tokio::spawn\"; a.unwrap_or_default()",
             ),
             ("admin/mod.rs", "watch.try_send(state)"),
+            ("admin/access.rs", "given.ct_eq(&wanted); method != Method::GET"),
             (
                 "kafka/a.rs",
                 "#[cfg(test)]\nmod tests {\n    fn f() { x.unwrap() }\n}",
