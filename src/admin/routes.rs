@@ -15,7 +15,7 @@ use super::history::Pace;
 use super::trends::{TrendOf, TrendView};
 use super::{AdminState, CommandRequest, RouteAbout, RouteCommand};
 use crate::config::Flow;
-use crate::routes::activity::{DeliveryView, PayloadView};
+use crate::routes::activity::{DeadLetterView, DeliveryView, EventView, PayloadView};
 use crate::routes::state::{
     ContractView, FreshReadView, PositionView, RETENTION_SECONDS, RouteState, RouteStatus,
 };
@@ -76,6 +76,10 @@ struct RouteDetail {
     states: Vec<RouteState>,
     /// The latest first.
     deliveries: Vec<DeliveryView>,
+    /// The latest first.
+    recent_events: Vec<EventView>,
+    /// The latest first.
+    recent_dead_letters: Vec<DeadLetterView>,
     /// Some of what came lately, the latest first: only with `admin.show_payloads`.
     #[serde(skip_serializing_if = "Option::is_none")]
     payloads: Option<Vec<PayloadView>>,
@@ -157,6 +161,8 @@ pub(super) async fn one(State(state): State<AdminState>, Path(name): Path<String
         error: route.trouble(now_ms),
         states: route.activity.states(),
         deliveries: route.activity.deliveries(),
+        recent_events: route.activity.events(),
+        recent_dead_letters: route.activity.dead_letters(),
         payloads: route.activity.payloads(),
     };
     Json(detail).into_response()

@@ -5,7 +5,7 @@
 //! of an older schema, read again, find their old id.
 
 use super::compatibility;
-use super::registry::{Level, RegisterError, Registry};
+use super::registry::{Level, RegisterError, Registered, Registry};
 use crate::avro::Schema;
 use crate::config::OnBreak;
 use crate::error::{ErrorKind, Failure};
@@ -16,6 +16,8 @@ pub struct Published {
     pub subject: String,
     /// What stands in front of every record.
     pub id: u32,
+    /// Of the subject, where the registry has told it.
+    pub version: Option<u32>,
 }
 
 /// More subjects than any contract has had; a registry that answers nonsense must not be asked for ever.
@@ -37,13 +39,14 @@ pub async fn publish(
         );
         return Err(failure.remedy("add the section schema_registry, then restart sfbridge"));
     };
-    let published = |subject: &str, id| Published {
+    let published = |subject: &str, registered: Registered| Published {
         subject: subject.to_owned(),
-        id,
+        id: registered.id,
+        version: registered.version,
     };
     if on_break != OnBreak::NewSubject {
         return match registry.ensure(subject, schema).await {
-            Ok(id) => Ok(published(subject, id)),
+            Ok(registered) => Ok(published(subject, registered)),
             Err(error) => Err(refusal(registry, subject, schema, error).await),
         };
     }
@@ -51,7 +54,7 @@ pub async fn publish(
     let mut latest = subject.to_owned();
     for number in 2..SUBJECTS_MAX {
         if let Some(found) = client.lookup(&latest, schema, &[]).await? {
-            return Ok(published(&latest, found.id));
+            return Ok(published(&latest, found));
         }
         let next = format!("{subject}.v{number}");
         if !client.versions(&next).await?.is_empty() {
@@ -59,7 +62,7 @@ pub async fn publish(
             continue;
         }
         return match registry.ensure(&latest, schema).await {
-            Ok(id) => Ok(published(&latest, id)),
+            Ok(registered) => Ok(published(&latest, registered)),
             Err(RegisterError::Incompatible { .. }) => {
                 Ok(published(&next, registry.ensure(&next, schema).await?))
             }

@@ -1,5 +1,6 @@
-//! What a route did lately, for whoever looks: its last states, its last deliveries, how long they took, what lags.
-//! All of it is bounded, and nothing of it is a payload or a key, unless `admin.show_payloads` asks for payloads.
+//! What a route did lately, for whoever looks: its last states, its last deliveries, its last events and dead letters, how
+//! long they took, what lags. All of it is bounded, and nothing of it is a payload or a key, unless
+//! `admin.show_payloads` asks for payloads.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -21,6 +22,10 @@ const PAYLOADS_MAX: usize = 20;
 const PAYLOAD_BYTES_MAX: usize = 4096;
 /// So that a route at full speed does not write each event as JSON for nobody.
 const PAYLOAD_EVERY_MS: i64 = 50;
+/// Events that are remembered, and as many dead letters: with [`TEXT_BYTES_MAX`] 40 KB a route at most.
+pub const EVENTS_MAX: usize = 20;
+/// An id, a name or an error that is longer came from somebody who means no good.
+const TEXT_BYTES_MAX: usize = 500;
 
 /// A transaction to Kafka, or one record to Salesforce. Counts of zero are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -37,6 +42,72 @@ pub struct DeliveryView {
     pub repeated: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub dead_letters: u64,
+}
+
+/// What became of one event, or of one record to Salesforce. No key and no value: a key may be a field's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EventView {
+    /// RFC 3339: when it was finished.
+    pub at: String,
+    /// The `ce_id` of its first record; of an event that was published its id there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The object that changed, or the event's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// `CREATE`, `UPDATE` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<&'static str>,
+    /// How many records it names, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<usize>,
+    /// A replay id, or `topic[partition]@offset`.
+    pub place: String,
+    /// What was done in Salesforce: `upsert`, `delete`, `publish` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<&'static str>,
+    pub outcome: EventOutcome,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventOutcome {
+    #[default]
+    Written,
+    Filtered,
+    /// Of several outputs, one at least could not have it.
+    DeadLetter,
+}
+
+/// One dead letter. Salesforce's own sentences about a record may quote its values: they are in the letter alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetterView {
+    /// RFC 3339: the letter's own time.
+    pub at: String,
+    pub kind: &'static str,
+    /// The `ce_id` of the event's first record, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// A replay id, or `topic[partition]@offset`.
+    pub place: String,
+    /// The one output that could not have it, by its topic as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Where it is the bridge's own sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What shows it.
+    pub command: String,
+}
+
+/// The command that lists the letters of a millisecond, with their addresses. Kafka gives the letter its address, this
+/// its time.
+pub fn letter_command(route: &str, at_ms: i64) -> String {
+    format!(
+        "sfbridge dead-letters list --route {route} --since {} --until {}",
+        clock::rfc3339_ms(at_ms),
+        clock::rfc3339_ms(at_ms + 1)
+    )
 }
 
 /// What an event or a record carried.
@@ -68,6 +139,8 @@ const fn is_zero(count: &u64) -> bool {
 pub struct Activity {
     states: Mutex<VecDeque<RouteState>>,
     deliveries: Mutex<VecDeque<DeliveryView>>,
+    events: Mutex<VecDeque<EventView>>,
+    dead_letters: Mutex<VecDeque<DeadLetterView>>,
     /// Nowhere to put one unless they are asked for.
     payloads: OnceLock<Mutex<Payloads>>,
     /// Records of each source partition that are not yet committed.
@@ -106,6 +179,39 @@ impl Activity {
     /// The last deliveries, the latest first.
     pub fn deliveries(&self) -> Vec<DeliveryView> {
         self.deliveries.lock().iter().rev().cloned().collect()
+    }
+
+    /// The last events of a batch, the latest last. Asked for with at most [`EVENTS_MAX`]: more are made for nobody.
+    pub fn finished(&self, events: impl ExactSizeIterator<Item = EventView>) {
+        if events.len() == 0 {
+            return;
+        }
+        let mut ring = self.events.lock();
+        for mut event in events {
+            event.id = event.id.map(cut);
+            event.event = event.event.map(cut);
+            push(&mut ring, event, EVENTS_MAX);
+        }
+    }
+
+    /// The last events, the latest first.
+    pub fn events(&self) -> Vec<EventView> {
+        self.events.lock().iter().rev().cloned().collect()
+    }
+
+    /// These are stored, the latest last.
+    pub fn dead_lettered(&self, letters: impl IntoIterator<Item = DeadLetterView>) {
+        let mut ring = self.dead_letters.lock();
+        for mut letter in letters {
+            letter.id = letter.id.map(cut);
+            letter.error = letter.error.map(cut);
+            push(&mut ring, letter, EVENTS_MAX);
+        }
+    }
+
+    /// The last dead letters, the latest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetterView> {
+        self.dead_letters.lock().iter().rev().cloned().collect()
     }
 
     /// From now on payloads are kept: `admin.show_payloads`.
@@ -167,6 +273,15 @@ impl Activity {
         let lags = self.lags.lock();
         (!lags.is_empty()).then(|| lags.values().sum())
     }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.shrink_to_fit();
+        text.push('…');
+    }
+    text
 }
 
 fn push<T>(ring: &mut VecDeque<T>, item: T, max: usize) {
@@ -251,6 +366,59 @@ mod tests {
         assert!(shown[0].value.ends_with('…') && shown[0].value.len() <= PAYLOAD_BYTES_MAX + 3);
         assert_eq!((&*shown[1].place, &*shown[1].value), ("30000", "{}"));
         assert_eq!(shown[1].whole_bytes, None);
+    }
+
+    #[test]
+    fn the_last_events_and_dead_letters_are_bounded_in_number_and_length() {
+        let activity = Activity::default();
+        let event = |n: usize| EventView {
+            id: Some(format!("{n}/{}", "ä".repeat(TEXT_BYTES_MAX))),
+            ..EventView::default()
+        };
+        activity.finished((0..EVENTS_MAX).map(event));
+        activity.finished((EVENTS_MAX..EVENTS_MAX + 3).map(event));
+        let events = activity.events();
+        assert_eq!(events.len(), EVENTS_MAX);
+        for (shown, n) in events.iter().zip((3..EVENTS_MAX + 3).rev()) {
+            let id = shown.id.as_deref().unwrap();
+            assert!(
+                id.starts_with(&format!("{n}/")) && id.len() < TEXT_BYTES_MAX + 4,
+                "{id}"
+            );
+        }
+        let letter = |n: usize| DeadLetterView {
+            at: n.to_string(),
+            kind: "poison",
+            id: None,
+            place: String::new(),
+            output: None,
+            error: Some("e".repeat(9_000)),
+            command: letter_command("orders", 1),
+        };
+        activity.dead_lettered((0..50).map(letter));
+        let letters = activity.dead_letters();
+        assert_eq!((letters.len(), &*letters[0].at), (EVENTS_MAX, "49"));
+        assert!(
+            letters
+                .iter()
+                .all(|letter| letter.error.as_ref().unwrap().len() < TEXT_BYTES_MAX + 4)
+        );
+    }
+
+    #[test]
+    fn an_event_shows_what_is_known_of_it() {
+        let event = EventView {
+            at: "now".to_owned(),
+            place: "orders[0]@7".to_owned(),
+            operation: Some("delete"),
+            outcome: EventOutcome::DeadLetter,
+            ..EventView::default()
+        };
+        let json = serde_json::to_string(&event).unwrap();
+        assert_eq!(
+            json,
+            r#"{"at":"now","place":"orders[0]@7","operation":"delete","outcome":"dead_letter"}"#
+        );
     }
 
     #[test]

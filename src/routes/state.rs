@@ -90,6 +90,9 @@ pub struct ContractView {
     pub subject: String,
     /// Of the registry: what stands in front of every record.
     pub schema_id: u32,
+    /// Of the subject, where the registry has told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// Salesforce's id of the event's schema.
     pub salesforce_schema: String,
 }

@@ -117,7 +117,7 @@ async function operator() {
   await page.click(`${card(flowing)} h2 a`);
   await page.waitForSelector("[data-key=states] tbody tr");
   const text = (key) => page.$eval(`[data-key=${key}]`, (node) => node.innerText);
-  seen.page = { states: await text("states"), deliveries: await text("deliveries"), dead: await text("dead"), facts: await text("facts") };
+  seen.page = { states: await text("states"), deliveries: await text("deliveries"), events: await text("events"), dead: await text("dead"), facts: await text("facts") };
   seen.overflow.push(await overflow(page));
   await page.goto(`${given.url}/#/routes/${halted}`);
   await page.waitForSelector("[data-key=error]");
@@ -127,6 +127,8 @@ async function operator() {
   await page.goto(`${given.url}/#/routes/${back}`);
   await page.waitForSelector("[data-key=dead] [data-copy]");
   seen.page.commands = await text("dead");
+  seen.page.letters = await text("letters");
+  seen.page.records = await text("events");
   seen.page.payloads = await text("payloads");
   await page.goto(`${given.url}/#/routes/nobody`);
   await page.waitForFunction(() => document.querySelector(".summary")?.textContent.includes("no route nobody"));

@@ -463,6 +463,75 @@ async fn a_wait_is_explained_with_what_was_tried_and_when_it_goes_on() {
     assert!(error["latest"].as_str() > error["since"].as_str(), "{error}");
 }
 
+/// What each event became, with what names it and without what it carries.
+#[tokio::test]
+async fn the_last_events_are_told_with_what_became_of_each_and_the_dead_letters_with_their_commands() {
+    let mut here = one_route(need!("kafka", broker::shared())).await;
+    let to = format!(
+        "kafka: {}, format: json, filter: \"event.Industry != 'Energy'\"",
+        here.to
+    );
+    let route = format!(
+        "  - name: accounts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to: {{ {to} }}\n"
+    );
+    here.setup = Setup::new(&unique("crm"), &here.kafka, &here.org, &route);
+    let bridge = Bridge::start(&here.setup).await;
+    let ids = ["001SB000009990001A", "001SB000009990002A"];
+    let change = |industry: &str| {
+        Change::new("Account", ChangeType::Update)
+            .records(ids)
+            .field("Industry", industry)
+            .field("Name", "a name to be seen")
+    };
+    here.org.change(&change("Banking")).unwrap();
+    here.org.change(&change("Energy")).unwrap();
+    let replay_id = here
+        .org
+        .emit_raw(RawEvent {
+            topic: ACCOUNTS.to_owned(),
+            payload: b"\xff a name to be seen".to_vec(),
+            schema_id: None,
+            event_id: Some("raw-event".to_owned()),
+        })
+        .unwrap();
+    let shown = until(PATIENCE, "the dead letter", || async {
+        let shown = bridge.route("accounts").await?;
+        (shown["dead_letters"] == 1).then_some(shown)
+    })
+    .await;
+    let [dead, filtered, written] = shown["recent_events"].as_array().unwrap().as_slice() else {
+        panic!("{shown}")
+    };
+    for (event, outcome) in [(filtered, "filtered"), (written, "written")] {
+        assert_eq!(event["outcome"], outcome);
+        assert_eq!(
+            (&event["event"], &event["change"]),
+            (&"Account".into(), &"UPDATE".into())
+        );
+        assert_eq!(event["records"], 2);
+        let id = event["id"].as_str().unwrap();
+        assert!(id.ends_with("/Account/UPDATE/001SB000009990001A"), "{id}");
+    }
+    assert_eq!(
+        (&dead["outcome"], &dead["id"]),
+        (&"dead_letter".into(), &"raw-event".into())
+    );
+    assert_eq!(dead["place"], hex::encode(replay_id));
+    let [letter] = shown["recent_dead_letters"].as_array().unwrap().as_slice() else {
+        panic!("{shown}")
+    };
+    assert_eq!(
+        (&letter["kind"], &letter["id"]),
+        (&"poison".into(), &"raw-event".into())
+    );
+    assert!(letter.get("output").is_none(), "none could have it: {letter}");
+    assert!(!letter["error"].as_str().unwrap().is_empty());
+    let command = letter["command"].as_str().unwrap();
+    let since = format!("--route accounts --since {}", letter["at"].as_str().unwrap());
+    assert!(command.contains(&since), "{command}");
+    assert!(!shown.to_string().contains("a name to be seen"), "{shown}");
+}
+
 #[tokio::test]
 async fn payloads_are_shown_where_the_configuration_says_so_and_nowhere_else() {
     let kafka = need!("kafka", broker::shared());

@@ -124,13 +124,29 @@ async fn a_refused_record_is_listed_explained_and_redriven_once_after_the_fix() 
     )
     .await;
     let setup = Setup::new(&name, &kafka, &org, &upsert_route(&from, ""));
-    let _bridge = Bridge::start(&setup).await;
+    let bridge = Bridge::start(&setup).await;
     let letters = dead_letters(&name);
     records(&kafka, &letters, 1).await;
     let desk = Desk::new(&setup);
 
     let listed = desk.list(&["--route", "customers", "--since", "1h"]).await;
     assert_eq!(listed.len(), 1, "{listed:#?}");
+    let told = until(PATIENCE, "the dead letter on the page", || async {
+        let shown = bridge.route("customers").await?;
+        shown["recent_dead_letters"].get(0).cloned()
+    })
+    .await;
+    assert_eq!(
+        (&told["place"], &told["at"], told.get("error")),
+        (&json!(format!("{from}[0]@1")), &listed[0]["time"], None),
+        "without Salesforce's sentence"
+    );
+    let command = told["command"].as_str().unwrap();
+    let words: Vec<&str> = command.split(' ').collect();
+    let ["sfbridge", "dead-letters", "list", chosen @ ..] = &*words else {
+        panic!("{command}")
+    };
+    assert_eq!(desk.list(chosen).await, listed, "the command finds it: {command}");
     let address = listed[0]["address"].as_str().unwrap().to_owned();
     assert_eq!(
         (

@@ -83,12 +83,12 @@ async fn a_registry_that_is_down_is_waited_for() {
     assert_eq!(failure.kind, ErrorKind::Transient, "{failure:?}");
 
     own.start().unwrap();
-    let id = cached.ensure(&subject, &schema).await.unwrap();
-    assert_eq!(cached.schema(id).await.unwrap().schema, schema);
+    let registered = cached.ensure(&subject, &schema).await.unwrap();
+    assert_eq!(cached.schema(registered.id).await.unwrap().schema, schema);
     // What is known outlives the registry.
     own.stop();
-    assert_eq!(cached.ensure(&subject, &schema).await.unwrap(), id);
-    assert_eq!(cached.schema(id).await.unwrap().schema, schema);
+    assert_eq!(cached.ensure(&subject, &schema).await.unwrap(), registered);
+    assert_eq!(cached.schema(registered.id).await.unwrap().schema, schema);
 }
 
 #[tokio::test]

@@ -134,6 +134,23 @@ fn shown(seen: &Value) {
     assert!(text(page, "states").contains("paused by an operator"), "{page}");
     assert!(text(page, "deliveries").contains("written"), "{page}");
     assert!(text(page, "dead").contains("None since the start"), "{page}");
+    let events = text(page, "events");
+    for part in ["Account UPDATE", "/Account/UPDATE/", "written"] {
+        assert!(events.contains(part), "{part}: {events}");
+    }
+    let records = text(page, "records");
+    for part in ["[0]@0\tupsert\twritten", "[0]@1\t–\tdead letter"] {
+        assert!(records.contains(part), "{part}: {records}");
+    }
+    let letters = text(page, "letters");
+    for part in [
+        "poison",
+        "[0]@1",
+        "in the letter",
+        "sfbridge dead-letters list --route customers --since 2",
+    ] {
+        assert!(letters.contains(part), "{part}: {letters}");
+    }
     let commands = text(page, "commands");
     assert!(
         commands.contains("sfbridge dead-letters redrive --route customers"),

@@ -358,7 +358,7 @@ function story(shown) {
 function numbers(shown) {
   const left = shown.retention_left_seconds;
   const contracts = shown.contracts ?? [];
-  const ids = [...new Set(contracts.map((contract) => contract.schema_id))];
+  const ids = [...new Set(contracts.map((contract) => contract.schema_id + (contract.version === undefined ? "" : ` (version ${contract.version})`)))];
   return h("dl", { class: "numbers" },
     number("Events/s", rate(shown.events_per_second)),
     number("Latency p50", shown.latency_p50_seconds === undefined ? "–" : seconds(shown.latency_p50_seconds)),
@@ -467,7 +467,7 @@ function table(title, key, heads, rows, none) {
     rows.length
       ? h("div", { class: "scroll" }, h("table", null,
         h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col" }, head)))),
-        h("tbody", null, rows.map((row) => h("tr", null, row.map((cell) => h("td", { class: String(cell).length > 24 ? "text" : undefined }, cell)))))))
+        h("tbody", null, rows.map((row) => h("tr", null, row.map((cell) => h("td", { class: (cell?.textContent ?? String(cell)).length > 24 ? "text" : undefined }, cell)))))))
       : h("p", { class: "note" }, none));
 }
 
@@ -478,6 +478,28 @@ const outcome = (delivery) => ["written", "filtered", "repeated", "dead_letters"
   .filter((part) => delivery[part])
   .map((part) => `${count(delivery[part])} ${part === "dead_letters" ? (delivery[part] > 1 ? "dead letters" : "dead letter") : part}`)
   .join(", ");
+
+const OUTCOMES = { dead_letter: "dead letter" };
+
+/** What the last events became. What they carried is in none of it. */
+function events(shown) {
+  const isBack = shown.direction === "to_salesforce";
+  const id = (one) => one.id === undefined ? null : h("code", null, one.id);
+  const what = (one) => [one.event ?? "?", one.change, one.records && `(${count(one.records)} records)`].filter(Boolean).join(" ");
+  return table(isBack ? "Last records" : "Last events", "events",
+    isBack ? ["At", "Record", "Operation", "Outcome"] : ["At", "Event", "Id", "Outcome"],
+    shown.recent_events.map((one) => [moment(one.at),
+      ...(isBack ? [one.place, one.operation ?? "–"] : [what(one), id(one)]), OUTCOMES[one.outcome] ?? one.outcome]),
+    "None since the start.");
+}
+
+function letters(shown) {
+  if (!shown.recent_dead_letters.length) return null;
+  const source = (one) => h("code", null, one.id ?? one.place);
+  return table("Last dead letters", "letters", ["At", "Kind", "Of", "Output", "Why", "Command that shows it"],
+    shown.recent_dead_letters.map((one) => [moment(one.at), one.kind, source(one), one.output ?? "all",
+      one.error ?? "in the letter", h("code", null, one.command)]), "");
+}
 
 function detail(name) {
   const shown = now.detail;
@@ -504,8 +526,8 @@ function detail(name) {
       position.event_time && number("Event time", moment(position.event_time)),
       position.updated_at && number("Position stored", moment(position.updated_at)))),
     isActive ? null : trouble(shown),
-    shown.contracts?.length ? table("Contracts", "contracts", ["Schema id", "Subject", "Topic", "Event", "Salesforce schema"],
-      shown.contracts.map((one) => [one.schema_id, one.subject, one.topic, one.event, one.salesforce_schema]), "") : null,
+    shown.contracts?.length ? table("Contracts", "contracts", ["Schema id", "Version", "Subject", "Topic", "Event", "Salesforce schema"],
+      shown.contracts.map((one) => [one.schema_id, one.version ?? "–", one.subject, one.topic, one.event, one.salesforce_schema]), "") : null,
     shown.fresh_reads?.length ? table("To be read again", "fresh", ["Object", "Since", "Command"],
       shown.fresh_reads.map((one) => [one.entity, moment(one.since), h("code", null, one.command)]), "") : null,
     h("section", { class: "card", "data-key": "dead" }, h("h3", null, "Dead letters"),
@@ -515,7 +537,9 @@ function detail(name) {
           h("p", null, "What would go and what would fail again; without --dry-run they are sent:"),
           command("redrive", `sfbridge dead-letters redrive --route ${shown.name} --dry-run`)]
         : null),
-    table(isBack ? "Last records" : "Last transactions", "deliveries", ["At", isBack ? "Record" : "Up to replay id", "Outcome"],
+    letters(shown),
+    events(shown),
+    isBack ? null : table("Last transactions", "deliveries", ["At", "Up to replay id", "Outcome"],
       shown.deliveries.slice(0, 15).map((one) => [moment(one.at), one.place, outcome(one)]), "None since the start."),
     payloads(shown),
     table("States", "states", ["At", "State", "Why"],

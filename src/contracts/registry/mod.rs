@@ -46,7 +46,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     client: RegistryClient,
     naming: SubjectNaming,
-    ids: Kept<(Box<str>, Box<str>), u32, RegisterError>,
+    ids: Kept<(Box<str>, Box<str>), Registered, RegisterError>,
     schemas: Kept<u32, WriterSchema, SchemaError>,
 }
 
@@ -84,24 +84,24 @@ impl Registry {
         subject(self.0.naming, topic, record_full_name)
     }
 
-    /// The schema's id under the subject; registers it if it is not there. Both texts are copied for each call:
+    /// The schema's place under the subject; registers it if it is not there. Both texts are copied for each call:
     /// for every new schema, not for every record.
     ///
     /// # Errors
     /// As [`RegistryClient::register`], to this caller or to another one a moment ago.
-    pub async fn ensure(&self, subject: &str, schema: &str) -> Result<u32, RegisterError> {
+    pub async fn ensure(&self, subject: &str, schema: &str) -> Result<Registered, RegisterError> {
         let find_or_register = || async {
             let client = &self.0.client;
             if let Some(found) = client.lookup(subject, schema, &[]).await? {
-                return Ok(found.id);
+                return Ok(found);
             }
             let registered = client.register(subject, schema, &[]).await?;
             tracing::info!(subject, id = registered.id, "a schema was registered");
-            Ok(registered.id)
+            Ok(registered)
         };
         let key = (subject.into(), schema.into());
         match self.0.ids.get(key, find_or_register).await {
-            Ok(id) => Ok(*id),
+            Ok(registered) => Ok(*registered),
             Err(refusal) => Err((*refusal).clone()),
         }
     }

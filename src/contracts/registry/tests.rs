@@ -227,8 +227,11 @@ async fn ten_routes_with_one_schema_register_it_once() {
     registry.answer(200, json!({"id": 9}));
     let cached = cached(&registry);
     let ids = join_all((0..10).map(|_| cached.ensure("a-value", SCHEMA))).await;
-    assert!(ids.into_iter().all(|id| id.is_ok_and(|id| id == 9)));
-    assert_eq!(cached.ensure("a-value", SCHEMA).await.expect("known"), 9);
+    assert!(
+        ids.into_iter()
+            .all(|id| id.is_ok_and(|registered| registered.id == 9))
+    );
+    assert_eq!(cached.ensure("a-value", SCHEMA).await.expect("known").id, 9);
     assert_eq!(
         registry.lines(),
         ["POST /subjects/a-value", "POST /subjects/a-value/versions"]
@@ -242,9 +245,13 @@ async fn what_is_known_is_not_registered() {
         200,
         json!({"subject": "a-value", "version": 2, "id": 5, "schema": SCHEMA}),
     );
+    let known = cached(&registry).ensure("a-value", SCHEMA).await;
     assert_eq!(
-        cached(&registry).ensure("a-value", SCHEMA).await.expect("known"),
-        5
+        known.expect("known"),
+        Registered {
+            id: 5,
+            version: Some(2)
+        }
     );
     assert_eq!(registry.lines(), ["POST /subjects/a-value"]);
 }
@@ -262,7 +269,7 @@ async fn a_refusal_is_shared_by_those_who_waited_and_not_remembered() {
     assert_eq!(registry.lines().len(), 1);
     tokio::time::sleep(REFUSAL_KEPT).await;
     registry.answer(200, json!({"id": 5}));
-    assert_eq!(cached.ensure("a-value", SCHEMA).await.expect("well again"), 5);
+    assert_eq!(cached.ensure("a-value", SCHEMA).await.expect("well again").id, 5);
 }
 
 #[tokio::test]

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::intake::Tally;
+use super::intake::{Batch, Recent, Tally};
 use super::run::InFlight;
 use super::{Memory, ToKafkaRoute};
+use crate::contracts::written::entity_of;
 use crate::error::ErrorKind;
-use crate::routes::activity::DeliveryView;
+use crate::routes::activity::{DeliveryView, EventView};
 use crate::routes::gap::GapKind;
 use crate::routes::position::{Position, millis};
 use crate::routes::state::StateName;
 use crate::runtime::clock;
+use crate::salesforce::event::ChangeType;
 use crate::salesforce::pubsub::{ReceivedEvent, StreamStatus};
 use crate::telemetry::metrics::{KindLabels, OutcomeLabels, RouteLabel};
 
@@ -24,12 +26,29 @@ fn position_time_ms(position: &Position, events: u64, now_ms: i64) -> i64 {
         .map_or(now_ms, |time| time.min(now_ms))
 }
 
+fn view(event: Recent, id: String, at: String) -> EventView {
+    let name = event.schema.as_ref().map(|schema| schema.name());
+    EventView {
+        at,
+        id: Some(id),
+        event: name.map(|name| match event.change {
+            Some(_) => entity_of(name),
+            None => name.to_owned(),
+        }),
+        change: event.change.map(ChangeType::name),
+        records: (event.records > 1).then_some(event.records),
+        place: hex::encode(&event.replay_id),
+        operation: None,
+        outcome: event.outcome,
+    }
+}
+
 impl ToKafkaRoute {
     /// A transaction is through: counters, metrics, and the position that `/api/routes` shows.
     pub(super) fn account(&self, done: InFlight, memory: &mut Memory) {
         let now_ms = clock::now_ms();
         let InFlight {
-            batch,
+            mut batch,
             position,
             began,
             ..
@@ -37,7 +56,7 @@ impl ToKafkaRoute {
         memory.search.committed(batch.events.len());
         memory.poison = batch.poison;
         if let Some(guard) = &mut memory.guard {
-            guard.committed(batch.judged, batch.seen_back);
+            guard.committed(batch.judged, std::mem::take(&mut batch.seen_back));
         }
         batch.gaps.iter().for_each(|kind| self.count_gap(*kind));
         let counters = &self.status.counters;
@@ -104,7 +123,20 @@ impl ToKafkaRoute {
                 dead_letters,
             });
         }
+        self.tell(&mut batch, now_ms);
         self.status.positioned(position, age_from_ms);
+    }
+
+    /// What became of the last events, for whoever looks.
+    fn tell(&self, batch: &mut Batch, now_ms: i64) {
+        let at = clock::rfc3339_ms(now_ms);
+        let ids = batch.events.len().saturating_sub(batch.recent.len());
+        let events = batch.recent.drain(..).zip(batch.events.drain(ids..));
+        let activity = &self.status.activity;
+        activity.finished(events.map(|(event, id)| view(event, id, at.clone())));
+        if !batch.letters.is_empty() {
+            activity.dead_lettered(batch.letters.drain(..));
+        }
     }
 
     pub(super) fn received(&self, events: &[ReceivedEvent]) {

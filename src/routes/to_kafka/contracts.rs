@@ -111,6 +111,7 @@ impl ToKafkaRoute {
             event: schema.name().to_owned(),
             subject: published.subject,
             schema_id: published.id,
+            version: published.version,
             salesforce_schema: schema.id().to_owned(),
         });
         Ok(draft.plan(Some(published.id), schema))

@@ -10,6 +10,7 @@ use super::refetch::Reread;
 use super::{RunEnd, ToKafkaRoute, until_done};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::Record;
+use crate::routes::activity::{DeadLetterView, letter_command};
 use crate::routes::cloud_event::{EventHeaders, header, record_timestamp_ms};
 use crate::routes::dead_letter::{self, Reason};
 use crate::routes::gap::{GapKind, GapReport};
@@ -324,6 +325,8 @@ impl Intake {
         }
         tracing::warn!(route = %route.config.name, replay_id = hex::encode(&event.replay_id), error = %dead.reason.error, "dead letter");
         let replay_id = headers.replay_id.clone();
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        let told_id = id.as_ref().map(text);
         let mut known = headers.record(id, None, dead_letter::CONTENT_TYPE);
         if let Some(output) = dead.output.as_ref().or(self.output.as_ref()) {
             known.push(header(
@@ -335,7 +338,7 @@ impl Intake {
             attempts: self.attempts_before.saturating_add(dead.reason.attempts),
             ..dead.reason
         };
-        into.batch.records.push(dead_letter::from_salesforce(
+        let letter = dead_letter::from_salesforce(
             &topic,
             &route.config.name,
             &route.flow.from.topic,
@@ -343,7 +346,17 @@ impl Intake {
             fits.then(|| event.payload.clone()),
             known,
             &reason,
-        ));
+        );
+        into.batch.letters.push(DeadLetterView {
+            at: clock::rfc3339_ms(letter.timestamp_ms),
+            kind: reason.kind.name(),
+            id: told_id,
+            place: text(&replay_id),
+            output: dead.output.as_deref().map(str::to_owned),
+            command: letter_command(&route.config.name, letter.timestamp_ms),
+            error: Some(reason.error),
+        });
+        into.batch.records.push(letter);
         into.batch.tally.dead_letters += 1;
         into.batch.tally.broken += u64::from(reason.kind == ErrorKind::Contract);
         Ok(())

@@ -1,7 +1,7 @@
 //! One event on its way in: decoded, repeat or new, counted, left out or delivered (`deliver`); and the state that
 //! a run carries from event to event.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use super::own::Share;
 use super::{Memory, RunEnd, ToKafkaRoute, until_done};
 use crate::error::{Action, ErrorKind};
 use crate::kafka::Record;
+use crate::routes::activity::{DeadLetterView, EVENTS_MAX, EventOutcome};
 use crate::routes::batch::BatchPolicy;
 use crate::routes::cloud_event::{EventHeaders, TimeText};
 use crate::routes::culprit::CulpritSearch;
@@ -23,7 +24,7 @@ use crate::routes::start::{self, Resume};
 use crate::routes::tracker::{Tracker, Verdict};
 use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::auth::Session;
-use crate::salesforce::event::{DecodedEvent, EventSchema, decode};
+use crate::salesforce::event::{ChangeType, DecodedEvent, EventSchema, decode};
 use crate::salesforce::pubsub::ReceivedEvent;
 
 /// A boundary in time (`since`, `replayed_until`) is dropped once an event is this much younger: commit times of
@@ -54,6 +55,22 @@ pub(super) struct Batch {
     pub(super) seen_back: Vec<Arc<str>>,
     /// The last of its events that the loop guard judged.
     pub(super) judged: u64,
+    /// The last of `events`, for whoever looks: [`EVENTS_MAX`] at most.
+    pub(super) recent: VecDeque<Recent>,
+    /// Its dead letters, for whoever looks.
+    pub(super) letters: Vec<DeadLetterView>,
+}
+
+/// One event as it is told of. Cheap to make: every event is one for a moment.
+#[derive(Debug)]
+pub(super) struct Recent {
+    /// Unknown where the event's own is not to be had.
+    pub(super) schema: Option<Arc<EventSchema>>,
+    pub(super) change: Option<ChangeType>,
+    /// That it names.
+    pub(super) records: usize,
+    pub(super) replay_id: Bytes,
+    pub(super) outcome: EventOutcome,
 }
 
 /// What becomes of the events of one transaction.
@@ -66,6 +83,19 @@ pub(super) struct Tally {
     /// Those of them that a broken contract made.
     pub(super) broken: u64,
     pub(super) bytes: u64,
+}
+
+impl Tally {
+    /// What has become of the one event that was taken since `before`.
+    const fn since(&self, before: &Self) -> EventOutcome {
+        if self.dead_letters > before.dead_letters {
+            EventOutcome::DeadLetter
+        } else if self.written > before.written {
+            EventOutcome::Written
+        } else {
+            EventOutcome::Filtered
+        }
+    }
 }
 
 /// The state that a run carries from event to event.
@@ -113,6 +143,7 @@ struct Mark {
     tally: Tally,
     seen_back: usize,
     judged: u64,
+    letters: usize,
 }
 
 impl Batch {
@@ -124,6 +155,7 @@ impl Batch {
             tally: self.tally,
             seen_back: self.seen_back.len(),
             judged: self.judged,
+            letters: self.letters.len(),
         }
     }
 
@@ -134,6 +166,14 @@ impl Batch {
         self.tally = to.tally;
         self.seen_back.truncate(to.seen_back);
         self.judged = to.judged;
+        self.letters.truncate(to.letters);
+    }
+
+    fn tell(&mut self, event: Recent) {
+        if self.recent.len() == EVENTS_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(event);
     }
 }
 
@@ -243,6 +283,10 @@ impl Intake {
             _ => vec![own_id(event)],
         };
         let time_ms = decoded.as_ref().ok().and_then(DecodedEvent::event_time_ms);
+        let header = decoded.as_ref().ok().and_then(DecodedEvent::header);
+        let (change, before) = (header.map(|header| header.change_type), into.batch.tally);
+        let schema = self.schema.as_ref().map(|(schema, ..)| schema);
+        let schema = schema.filter(|schema| schema.id() == event.schema_id).cloned();
         if start::is_before(self.resume.since_ms, time_ms) {
             // Not tracked: such events come once more when the stream is opened again from the earliest event,
             // and must not end the id in progress.
@@ -269,6 +313,13 @@ impl Intake {
             }
             self.tracker.event(&event.replay_id, &ids);
             self.passed(time_ms);
+            into.batch.tell(Recent {
+                schema,
+                change,
+                records: ids.len(),
+                replay_id: event.replay_id.clone(),
+                outcome: into.batch.tally.since(&before),
+            });
             into.batch.events.push(ids.into_iter().next().unwrap_or_default());
         }
         Ok(Taken::Yes)

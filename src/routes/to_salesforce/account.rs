@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::worker::Worker;
+use super::target::Outgoing;
+use super::trace;
+use super::worker::{Work, Worker};
+use crate::config::{Operation, SalesforceTarget};
 use crate::error::ErrorKind;
 use crate::kafka::ConsumedRecord;
-use crate::routes::activity::DeliveryView;
+use crate::routes::activity::{
+    DeadLetterView, DeliveryView, EVENTS_MAX, EventOutcome, EventView, letter_command,
+};
 use crate::routes::dead_letter::Reason;
 use crate::routes::gap::GapKind;
 use crate::routes::redrive::Outcome;
@@ -42,7 +47,26 @@ impl Worker {
         self.count_outcome("filtered", 1);
     }
 
-    pub(super) fn dead_lettered(&mut self, dead: &[(ConsumedRecord, Reason)]) {
+    /// What the filter or the mapping left out, for whoever looks.
+    pub(super) fn tell_filtered(&self, offsets: &[i64]) {
+        if offsets.is_empty() {
+            return;
+        }
+        let (topic, partition) = &self.place;
+        let at = clock::rfc3339_ms(clock::now_ms());
+        let event = |offset: &i64| EventView {
+            at: at.clone(),
+            place: format!("{topic}[{partition}]@{offset}"),
+            outcome: EventOutcome::Filtered,
+            ..EventView::default()
+        };
+        let activity = &self.parts.route.status.activity;
+        activity.finished(latest(offsets).iter().map(event));
+    }
+
+    /// They are stored since `times`, epoch milliseconds.
+    pub(super) fn dead_lettered(&mut self, dead: &[(ConsumedRecord, Reason)], times: &[i64]) {
+        self.tell_dead_letters(dead, times);
         let count = dead.len() as u64;
         self.out_of_hand(count);
         let status = &self.parts.route.status;
@@ -62,12 +86,56 @@ impl Worker {
         metrics.dead_letters.get_or_create(&labels).inc_by(count);
     }
 
+    /// Without the reason: Salesforce quotes values in what it says.
+    fn tell_dead_letters(&self, dead: &[(ConsumedRecord, Reason)], times: &[i64]) {
+        let status = &self.parts.route.status;
+        let event = |(record, _): &(ConsumedRecord, Reason)| EventView {
+            outcome: EventOutcome::DeadLetter,
+            ..event_of(record)
+        };
+        status.activity.finished(latest(dead).iter().map(event));
+        let letters = latest(dead).iter().zip(latest(times));
+        status
+            .activity
+            .dead_lettered(letters.map(|((record, reason), at_ms)| DeadLetterView {
+                at: clock::rfc3339_ms(*at_ms),
+                kind: reason.kind.name(),
+                id: None,
+                place: place(record),
+                output: None,
+                error: None,
+                command: letter_command(&status.name, *at_ms),
+            }));
+    }
+
+    fn tell_written(&self, work: &[Work]) {
+        let operation = match &self.parts.route.flow.to {
+            SalesforceTarget::Event { .. } => "publish",
+            SalesforceTarget::Object { operation, .. } => trace::name_of(*operation),
+        };
+        let event = |work: &Work| EventView {
+            id: match &work.send {
+                Outgoing::Event(event) => Some(event.id.clone()),
+                Outgoing::Record { .. } | Outgoing::Delete(_) => None,
+            },
+            operation: Some(match &work.send {
+                Outgoing::Delete(_) => trace::name_of(Operation::Delete),
+                Outgoing::Event(_) | Outgoing::Record { .. } => operation,
+            }),
+            ..event_of(&work.record)
+        };
+        let activity = &self.parts.route.status.activity;
+        activity.finished(latest(work).iter().map(event));
+    }
+
     /// Records of one answer are in Salesforce.
-    pub(super) fn account(&mut self, records: &[ConsumedRecord]) {
-        let count = records.len() as u64;
+    pub(super) fn account(&mut self, work: &[Work]) {
+        self.tell_written(work);
+        let records = || work.iter().map(|work| &work.record);
+        let count = work.len() as u64;
         self.out_of_hand(count);
         let route = &self.parts.route;
-        for record in records {
+        for record in records() {
             self.stream.finished(record, Outcome::Sent);
             route.status.activity.delivered(DeliveryView {
                 written: 1,
@@ -81,13 +149,13 @@ impl Worker {
             route: Arc::clone(&route.status.name),
         };
         let value_bytes = |record: &ConsumedRecord| record.value.as_ref().map_or(0, bytes::Bytes::len);
-        let bytes: usize = records.iter().map(value_bytes).sum();
+        let bytes: usize = records().map(value_bytes).sum();
         let metrics = &route.shared.metrics;
         metrics.bytes.get_or_create(&label).inc_by(bytes as u64);
         let now_ms = clock::now_ms();
         #[allow(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
         let seconds = |at_ms: i64| (now_ms - at_ms).max(0) as f64 / 1000.0;
-        let times = records.iter().filter_map(|record| record.timestamp_ms);
+        let times = records().filter_map(|record| record.timestamp_ms);
         route.status.delivered_after(times.map(seconds));
     }
 
@@ -144,10 +212,28 @@ impl Worker {
     }
 }
 
+/// What is shown of so many.
+fn latest<T>(all: &[T]) -> &[T] {
+    all.get(all.len().saturating_sub(EVENTS_MAX)..)
+        .unwrap_or_default()
+}
+
+fn event_of(record: &ConsumedRecord) -> EventView {
+    EventView {
+        at: clock::rfc3339_ms(clock::now_ms()),
+        place: place(record),
+        ..EventView::default()
+    }
+}
+
+fn place(record: &ConsumedRecord) -> String {
+    format!("{}[{}]@{}", record.topic, record.partition, record.offset)
+}
+
 fn place_of(record: &ConsumedRecord) -> DeliveryView {
     DeliveryView {
         at: clock::rfc3339_ms(clock::now_ms()),
-        place: format!("{}[{}]@{}", record.topic, record.partition, record.offset),
+        place: place(record),
         ..DeliveryView::default()
     }
 }

@@ -31,17 +31,19 @@ impl DeadLetters {
         }
     }
 
-    /// Stores dead letters in the order given.
+    /// Stores dead letters in the order given; answers with their times, epoch milliseconds.
     ///
     /// # Errors
     /// When Kafka does not take them: none counts as stored, some may be.
-    pub(super) async fn store(&self, dead: &[(&ConsumedRecord, &Reason)]) -> Result<(), Failure> {
+    pub(super) async fn store(&self, dead: &[(&ConsumedRecord, &Reason)]) -> Result<Vec<i64>, Failure> {
         self.shared.topics.ensure_dead_letter(&self.topic).await?;
-        let records = dead
+        let records: Vec<Record> = dead
             .iter()
             .map(|(record, reason)| dead_letter::from_kafka(&self.topic, &self.route, record, reason))
             .collect();
-        self.write(records).await
+        let times = records.iter().map(|record| record.timestamp_ms).collect();
+        self.write(records).await?;
+        Ok(times)
     }
 
     /// Reports what the group lost.

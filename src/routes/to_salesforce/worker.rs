@@ -293,7 +293,7 @@ impl Worker {
     /// letter first: what stands finished in the window may be committed.
     pub(super) async fn enter(&mut self, records: Vec<ConsumedRecord>) -> Result<(), End> {
         let mut made = Vec::with_capacity(records.len());
-        let mut dead = Vec::new();
+        let (mut dead, mut filtered) = (Vec::new(), Vec::new());
         self.received(&records);
         for record in records {
             let offset = record.offset;
@@ -301,6 +301,7 @@ impl Worker {
                 Ok(Some(entry)) => made.push((offset, Ok((record, entry)))),
                 Ok(None) => {
                     self.filtered(&record);
+                    filtered.push(offset);
                     made.push((offset, Err(Fate::LeftOut)));
                 }
                 Err(refusal) => {
@@ -309,6 +310,7 @@ impl Worker {
                 }
             }
         }
+        self.tell_filtered(&filtered);
         self.bury(&dead).await?;
         for (offset, made) in made {
             match made {
@@ -397,12 +399,12 @@ impl Worker {
         }
         let letters: Vec<_> = dead.iter().map(|(record, reason)| (record, reason)).collect();
         let store = || self.parts.dead_letters.store(&letters);
-        waits::until_done(&self.parts.route.status, self.over(), store).await?;
+        let times = waits::until_done(&self.parts.route.status, self.over(), store).await?;
         for (record, _) in dead {
             self.stream.finished(record, Outcome::DeadLetter);
             tracing::warn!(topic = %record.topic, partition = record.partition, offset = record.offset, "dead letter");
         }
-        self.dead_lettered(dead);
+        self.dead_lettered(dead, &times);
         Ok(())
     }
 
@@ -429,8 +431,8 @@ impl Worker {
         let finished = places
             .iter()
             .filter_map(|place| self.window.finish(*place, Fate::Delivered));
-        let records: Vec<ConsumedRecord> = finished.map(|item| item.content.record).collect();
-        self.account(&records);
+        let work: Vec<Work> = finished.map(|item| item.content).collect();
+        self.account(&work);
     }
 
     /// Tells Kafka how far everything is finished.

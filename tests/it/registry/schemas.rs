@@ -147,7 +147,7 @@ async fn many_ensure_one_schema(url: &str) {
     let (cached, subject) = (Registry::new(&config(url)).unwrap(), unique("many"));
     let schema = record(&subject, NAME);
     let ids = futures_util::future::join_all((0..10).map(|_| cached.ensure(&subject, &schema))).await;
-    let ids: Vec<u32> = ids.into_iter().map(Result::unwrap).collect();
+    let ids: Vec<u32> = ids.into_iter().map(|registered| registered.unwrap().id).collect();
     assert_eq!(cached.client().versions(&subject).await.unwrap(), [1]);
     let found = cached
         .client()

@@ -178,6 +178,22 @@ async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_ver
     let mut both = [first_id, later_id].map(serde_json::Value::from);
     both.sort_by_key(serde_json::Value::as_u64);
     assert_eq!(ids, both);
+
+    // What is there already is looked up, and the answer tells its version.
+    let again = Bridge::start(&setup(&unique("again"), &kafka, &url, &org, &routes)).await;
+    let mut versions = until(PATIENCE, "both contracts", || async {
+        let shown = again.route("accounts").await?;
+        let contracts = shown["contracts"].as_array()?.clone();
+        (contracts.len() == 2).then(|| {
+            contracts
+                .iter()
+                .map(|one| one["version"].clone())
+                .collect::<Vec<_>>()
+        })
+    })
+    .await;
+    versions.sort_by_key(serde_json::Value::as_u64);
+    assert_eq!(versions, [1, 2]);
 }
 
 async fn a_refused_version_halts_the_route_and_names_the_field_or_takes_a_subject_of_its_own(url: &str) {
