@@ -130,6 +130,9 @@ async fn a_registry_whose_authority_is_private_is_trusted_where_the_configuratio
     assert!(client(&url).versions(&subject).await.unwrap().is_empty());
     // A bundle: the one that matters need not be the first.
     let trusted = trusting(&format!("{}{}", another.pem, authority.pem));
-    let id = trusted.ensure(&subject, &schema).await.unwrap();
-    assert_eq!(client(&url).schema_by_id(id).await.unwrap().schema, schema);
+    let registered = trusted.ensure(&subject, &schema).await.unwrap();
+    assert_eq!(
+        client(&url).schema_by_id(registered.id).await.unwrap().schema,
+        schema
+    );
 }

@@ -101,7 +101,7 @@ async fn work(what: &What, config: &Config, file: &Path, signals: &mut Signals) 
             outcome = show::run(arguments, &desk) => outcome,
             () = signals.next() => Ok(Exit::Failed),
         },
-        What::Redrive(arguments) => redrive::run(arguments, &desk, signals).await,
+        What::Redrive(arguments) => Box::pin(redrive::run(arguments, &desk, signals)).await,
     }
 }
 

@@ -180,7 +180,7 @@ async fn a_followed_contract_is_salesforces_own_schema_and_a_new_field_a_new_ver
     assert_eq!(ids, both);
 
     // What is there already is looked up, and the answer tells its version.
-    let again = Bridge::start(&setup(&unique("again"), &kafka, &url, &org, &routes)).await;
+    let again = Bridge::start(&setup(&unique("again"), &kafka, url, &org, &routes)).await;
     let mut versions = until(PATIENCE, "both contracts", || async {
         let shown = again.route("accounts").await?;
         let contracts = shown["contracts"].as_array()?.clone();
