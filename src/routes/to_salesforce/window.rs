@@ -528,15 +528,19 @@ mod tests {
             inheriting.push(offset, Kind::Write, Some(key.to_owned()), 10, ());
         }
         let now = Instant::now();
-        assert_eq!(inheriting.next(now), send(&[0, 1]));
-        finish_all(&mut inheriting, &[0, 1]);
-        assert_eq!(inheriting.next(now), send(&[3]), "nobody else can have had it");
-        finish_all(&mut inheriting, &[3]);
-        assert_eq!(inheriting.next(now), send(&[4]));
-        finish_all(&mut inheriting, &[4]);
+        assert_eq!(inheriting.next(now), send(&[0, 1, 3]));
+        finish_all(&mut inheriting, &[0, 1, 3]);
+        // Its place, now that what stood before is gone.
+        let second_of_c = [2];
+        assert_eq!(
+            inheriting.next(now),
+            send(&second_of_c),
+            "nobody else can have had its first"
+        );
+        finish_all(&mut inheriting, &second_of_c);
         assert_eq!(inheriting.next(now), Next::Wait(until));
         assert_eq!(inheriting.committable(), Some(12));
-        assert_eq!(inheriting.next(until), send(&[2]));
+        assert_eq!(inheriting.next(until), send(&[0]));
     }
 
     #[test]
