@@ -129,12 +129,13 @@ impl Broker {
         self.keeper.folder().join("server.properties")
     }
 
-    /// The JVM's command line: a heap and a collector for a small machine that runs other things too.
+    /// The JVM's command line: a collector for a small machine, and a heap that holds the topics and transactional ids of the
+    /// whole suite (with 512 MB the shared broker ended near the end of it).
     fn java(&self, class: &str) -> Vec<String> {
         let classes = format!("{}/*", self.jars.display());
         [
             "java",
-            "-Xmx512m",
+            "-Xmx1536m",
             "-XX:+UseSerialGC",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-cp",
