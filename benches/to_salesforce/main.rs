@@ -170,11 +170,7 @@ async fn fill(kafka: &str, topic: &str, target: Target, records: u64) {
                 (key, record.to_string())
             })
             .collect();
-        let rows: Vec<(&str, Option<&str>)> = rows
-            .iter()
-            .map(|(key, value)| (key.as_str(), Some(value.as_str())))
-            .collect();
-        topic::produce(kafka, topic, &rows).await;
+        topic::produce_values(kafka, topic, &rows).await;
     }
 }
 

@@ -284,7 +284,8 @@ fn cut(mut text: String) -> String {
     text
 }
 
-fn push<T>(ring: &mut VecDeque<T>, item: T, max: usize) {
+/// The oldest one makes room.
+pub(in crate::routes) fn push<T>(ring: &mut VecDeque<T>, item: T, max: usize) {
     if ring.len() == max {
         ring.pop_front();
     }

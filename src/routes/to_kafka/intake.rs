@@ -11,7 +11,7 @@ use super::own::Share;
 use super::{Memory, RunEnd, ToKafkaRoute, until_done};
 use crate::error::{Action, ErrorKind};
 use crate::kafka::Record;
-use crate::routes::activity::{DeadLetterView, EVENTS_MAX, EventOutcome};
+use crate::routes::activity::{DeadLetterView, EVENTS_MAX, EventOutcome, push};
 use crate::routes::batch::BatchPolicy;
 use crate::routes::cloud_event::{EventHeaders, TimeText};
 use crate::routes::culprit::CulpritSearch;
@@ -170,10 +170,7 @@ impl Batch {
     }
 
     fn tell(&mut self, event: Recent) {
-        if self.recent.len() == EVENTS_MAX {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(event);
+        push(&mut self.recent, event, EVENTS_MAX);
     }
 }
 
@@ -272,9 +269,12 @@ impl Intake {
         if !is_first && self.outputs.is_new(&event.schema_id) {
             return Ok(Taken::AfterTheBatch);
         }
-        let decoded = match self.schema(route, event, into.stop).await? {
-            Ok(schema) => decode(&schema.0, &event.payload).map_err(Dead::poison),
-            Err(dead) => Err(dead),
+        let (schema, decoded) = match self.schema(route, event, into.stop).await? {
+            Ok((schema, ..)) => {
+                let decoded = decode(&schema, &event.payload).map_err(Dead::poison);
+                (Some(schema), decoded)
+            }
+            Err(dead) => (None, Err(dead)),
         };
         let ids = match &decoded {
             Ok(decoded) if decoded.header().is_some() || !event.event_id.is_empty() => {
@@ -285,8 +285,6 @@ impl Intake {
         let time_ms = decoded.as_ref().ok().and_then(DecodedEvent::event_time_ms);
         let header = decoded.as_ref().ok().and_then(DecodedEvent::header);
         let (change, before) = (header.map(|header| header.change_type), into.batch.tally);
-        let schema = self.schema.as_ref().map(|(schema, ..)| schema);
-        let schema = schema.filter(|schema| schema.id() == event.schema_id).cloned();
         if start::is_before(self.resume.since_ms, time_ms) {
             // Not tracked: such events come once more when the stream is opened again from the earliest event,
             // and must not end the id in progress.

@@ -14,7 +14,7 @@ use crate::routes::activity::{
 };
 use crate::routes::dead_letter::Reason;
 use crate::routes::gap::GapKind;
-use crate::routes::redrive::Outcome;
+use crate::routes::redrive::{Address, Outcome};
 use crate::runtime::clock;
 use crate::telemetry::metrics::{KindLabels, OutcomeLabels, PartitionLabels, RouteLabel};
 
@@ -56,7 +56,12 @@ impl Worker {
         let at = clock::rfc3339_ms(clock::now_ms());
         let event = |offset: &i64| EventView {
             at: at.clone(),
-            place: format!("{topic}[{partition}]@{offset}"),
+            place: Address {
+                topic: Arc::clone(topic),
+                partition: *partition,
+                offset: *offset,
+            }
+            .to_string(),
             outcome: EventOutcome::Filtered,
             ..EventView::default()
         };
@@ -101,7 +106,7 @@ impl Worker {
                 at: clock::rfc3339_ms(*at_ms),
                 kind: reason.kind.name(),
                 id: None,
-                place: place(record),
+                place: Address::of(record).to_string(),
                 output: None,
                 error: None,
                 command: letter_command(&status.name, *at_ms),
@@ -221,19 +226,15 @@ fn latest<T>(all: &[T]) -> &[T] {
 fn event_of(record: &ConsumedRecord) -> EventView {
     EventView {
         at: clock::rfc3339_ms(clock::now_ms()),
-        place: place(record),
+        place: Address::of(record).to_string(),
         ..EventView::default()
     }
-}
-
-fn place(record: &ConsumedRecord) -> String {
-    format!("{}[{}]@{}", record.topic, record.partition, record.offset)
 }
 
 fn place_of(record: &ConsumedRecord) -> DeliveryView {
     DeliveryView {
         at: clock::rfc3339_ms(clock::now_ms()),
-        place: place(record),
+        place: Address::of(record).to_string(),
         ..DeliveryView::default()
     }
 }

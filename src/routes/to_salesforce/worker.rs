@@ -19,7 +19,7 @@ use crate::kafka::ConsumedRecord;
 use crate::routes::dead_letter::{self, PoisonCounter, Reason};
 use crate::routes::gap::GapKind;
 use crate::routes::mapping::{DecodeError, Incoming, Program, Refusal, Source};
-use crate::routes::redrive::Outcome;
+use crate::routes::redrive::{Address, Outcome};
 use crate::routes::waits::{self, Interrupted, Pauses};
 use crate::runtime::clock;
 use crate::runtime::shutdown::StopSignal;
@@ -358,7 +358,7 @@ impl Worker {
         };
         self.parts.route.status.activity.decoded(
             clock::now_ms(),
-            || format!("{}[{}]@{}", record.topic, record.partition, record.offset),
+            || Address::of(record).to_string(),
             || match &decoded.value {
                 Some(value) => serde_json::to_string(value).ok(),
                 None => Some("tombstone".to_owned()),

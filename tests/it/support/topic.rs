@@ -77,6 +77,15 @@ pub async fn produce(bootstrap: &str, topic: &str, records: &[(&str, Option<&str
     }
 }
 
+/// The same of values alone, no tombstones among them.
+pub async fn produce_values(bootstrap: &str, topic: &str, rows: &[(impl AsRef<str>, impl AsRef<str>)]) {
+    let rows: Vec<(&str, Option<&str>)> = rows
+        .iter()
+        .map(|(key, value)| (key.as_ref(), Some(value.as_ref())))
+        .collect();
+    produce(bootstrap, topic, &rows).await;
+}
+
 /// Deletes a topic and waits until the broker no longer shows it.
 pub async fn delete(bootstrap: &str, topic: &str) {
     let gone = admin(bootstrap)

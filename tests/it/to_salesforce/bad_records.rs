@@ -21,11 +21,7 @@ async fn produce_bad(kafka: &str, topic: &str, count: usize) {
     let rows: Vec<(String, String)> = (0..count)
         .map(|n| (format!("bad{n}"), format!("{{no json {n}")))
         .collect();
-    let rows: Vec<(&str, Option<&str>)> = rows
-        .iter()
-        .map(|(key, value)| (key.as_str(), Some(value.as_str())))
-        .collect();
-    topic::produce(kafka, topic, &rows).await;
+    topic::produce_values(kafka, topic, &rows).await;
 }
 
 /// Pain: a tool that posts lists drops two hundred records for one that is wrong.

@@ -86,11 +86,7 @@ async fn produce_customers(kafka: &str, topic: &str, numbers: std::ops::Range<us
             (id, value.to_string())
         })
         .collect();
-    let rows: Vec<(&str, Option<&str>)> = rows
-        .iter()
-        .map(|(key, value)| (key.as_str(), Some(value.as_str())))
-        .collect();
-    topic::produce(kafka, topic, &rows).await;
+    topic::produce_values(kafka, topic, &rows).await;
 }
 
 /// Writes shipped orders of these numbers.
@@ -103,11 +99,7 @@ async fn produce_orders(kafka: &str, topic: &str, numbers: std::ops::Range<usize
             )
         })
         .collect();
-    let rows: Vec<(&str, Option<&str>)> = rows
-        .iter()
-        .map(|(key, value)| (key.as_str(), Some(value.as_str())))
-        .collect();
-    topic::produce(kafka, topic, &rows).await;
+    topic::produce_values(kafka, topic, &rows).await;
 }
 
 /// The ids of all events that were ever published to a topic, in their order.

@@ -16,11 +16,7 @@ async fn produce(kafka: &str, topic: &str, rows: &[(&str, serde_json::Value)]) {
         .iter()
         .map(|(key, value)| (*key, value.to_string()))
         .collect();
-    let rows: Vec<(&str, Option<&str>)> = rows
-        .iter()
-        .map(|(key, value)| (*key, Some(value.as_str())))
-        .collect();
-    topic::produce(kafka, topic, &rows).await;
+    topic::produce_values(kafka, topic, &rows).await;
 }
 
 fn customer(id: &str, name: &str) -> serde_json::Value {

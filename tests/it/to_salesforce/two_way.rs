@@ -41,11 +41,7 @@ async fn produce(kafka: &str, topic: &str, prefix: &str, edits: Range<usize>) {
             (key, value.to_string())
         })
         .collect();
-    let rows: Vec<(&str, Option<&str>)> = rows
-        .iter()
-        .map(|(key, value)| (key.as_str(), Some(value.as_str())))
-        .collect();
-    topic::produce(kafka, topic, &rows).await;
+    topic::produce_values(kafka, topic, &rows).await;
 }
 
 /// A person's edit: of a record that Kafka edits at the same time, once it is there, and else of a new one. The field
