@@ -150,6 +150,13 @@ fn sobject(target: &Section, findings: &mut Findings) {
             "the record key is taken for the external id; give external_id",
         );
     }
+    if let (Some("insert"), Some("bulk"), Some(entry)) = (operation, target.text("via"), target.given("via"))
+    {
+        findings.at(
+            entry,
+            "the rows of a bulk insert have no key to find their records by: one that is repeated would insert them all again; upsert by an external_id, or take collections",
+        );
+    }
 }
 
 fn kafka_source(file: &Section, route: &Section, findings: &mut Findings) {

@@ -333,7 +333,7 @@ const TO: &[Variant] = &[
                     Choice::now("bulk"),
                 ]),
                 "auto",
-                "auto, collections or bulk.",
+                "sObject Collections, Bulk API 2.0, or auto: bulk from salesforce.bulk_threshold on. An insert never goes by bulk.",
             ),
         ],
     },

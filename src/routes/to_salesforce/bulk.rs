@@ -1,24 +1,24 @@
 //! A large backlog through Bulk API 2.0: one job at a time a partition, one version of a record a job.
 //!
-//! The job's id is noted in Kafka before it may run. A worker that finds a noted job at its start aborts it while it is
-//! open, and waits for it while it runs, so that no older version of a record is written behind a newer one; then it sends
-//! what is not committed once more. Every row comes back with a verdict, matched by the record's key; what the job did not
-//! come to goes through Collections.
+//! The job's id is noted in Kafka before it may run (`noted_job`). Every row comes back with a verdict, matched by the
+//! record's key: its external id for an upsert, its id for an update or a delete. What the job did not come to goes
+//! through Collections.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
-use tokio::time::Instant;
+use serde_json::{Map, Value as Json, json};
 
-use super::target::{self, Outgoing};
+use super::target;
 use super::window::{Kind, Rules};
 use super::worker::{End, Worker};
 use crate::config::{Operation, SalesforceTarget, ToSalesforceConfig, Via};
 use crate::error::{ErrorKind, Failure};
+use crate::routes::loop_guard::Announced;
 use crate::routes::waits;
-use crate::salesforce::rest::{BulkJob, BulkResult, JobState, RowVerdict, bulk_csv, bulk_key};
+use crate::salesforce::rest::{BulkResult, JobState, RowVerdict, WriteTarget, bulk_csv, bulk_key};
 
 /// A job of more rows is split by Salesforce into batches of so many, which run side by side.
 const JOB_RECORDS_MAX: usize = 10_000;
@@ -26,9 +26,6 @@ const JOB_RECORDS_MAX: usize = 10_000;
 const JOB_RECORDS_MIN: usize = 400;
 /// What has not come by then is not there yet.
 const GATHER_FOR: Duration = Duration::from_millis(500);
-/// Between two looks at a running job.
-const LOOK_FIRST: Duration = Duration::from_millis(500);
-const LOOK_CAP: Duration = Duration::from_secs(20);
 /// A job may lie in Salesforce's queue for long.
 const JOB_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
@@ -41,22 +38,53 @@ pub(super) const RULES: Rules = Rules {
 
 /// Whether a backlog of so many records goes through Bulk. An insert has no key that its rows could be matched by.
 pub(super) fn is_bulk(flow: &ToSalesforceConfig, backlog: u64, threshold: u64) -> bool {
-    let SalesforceTarget::Object {
-        operation,
-        external_id,
-        via,
-        ..
-    } = &flow.to
-    else {
+    let SalesforceTarget::Object { operation, via, .. } = &flow.to else {
         return false;
     };
     match via {
+        _ if *operation == Operation::Insert => false,
         Via::Collections => false,
-        _ if matches!(operation, Operation::Insert | Operation::Delete) => false,
-        // Each record's id has to be looked up.
-        _ if *operation == Operation::Update && external_id.is_some() => false,
         Via::Bulk => true,
         Via::Auto => backlog >= threshold,
+    }
+}
+
+/// What a job is made of.
+struct Rows {
+    target: WriteTarget,
+    /// The column whose cell is a row's key.
+    column: String,
+    records: Vec<Map<String, Json>>,
+    /// Whose they are, in their order.
+    places: Vec<usize>,
+    by_key: HashMap<String, usize>,
+}
+
+impl Rows {
+    fn new(target: WriteTarget) -> Self {
+        let column = match (target.operation, &target.external_id) {
+            (Operation::Upsert, Some(field)) => field.clone(),
+            _ => "Id".to_owned(),
+        };
+        Self {
+            target,
+            column,
+            records: Vec::new(),
+            places: Vec::new(),
+            by_key: HashMap::new(),
+        }
+    }
+
+    /// One without a key, or with another's, stays out: it goes through Collections.
+    fn push(&mut self, place: usize, record: Map<String, Json>) {
+        let Some(key) = bulk_key(&record, &self.column) else {
+            return;
+        };
+        if let Entry::Vacant(free) = self.by_key.entry(key) {
+            free.insert(place);
+            self.places.push(place);
+            self.records.push(record);
+        }
     }
 }
 
@@ -68,7 +96,8 @@ impl Worker {
     pub(super) async fn choose_way(&mut self) -> Result<(), End> {
         let route = Arc::clone(&self.parts.route);
         let backlog = u64::try_from(self.stream.lag()).unwrap_or_default();
-        self.is_bulk = !self.is_bulk_spent && is_bulk(&route.flow, backlog, route.bulk_threshold);
+        let is_left = self.window.committable() < self.collections_before;
+        self.is_bulk = !is_left && is_bulk(&route.flow, backlog, route.bulk_threshold);
         self.window.set_rules(if self.is_bulk {
             RULES
         } else {
@@ -97,53 +126,83 @@ impl Worker {
 
     /// Whether these go as a job; fewer are quicker without.
     pub(super) fn goes_by_bulk(&self, kind: Kind, places: &[usize]) -> bool {
-        self.is_bulk && kind == Kind::Write && places.len() >= JOB_RECORDS_MIN
+        self.is_bulk && matches!(kind, Kind::Write | Kind::Delete) && places.len() >= JOB_RECORDS_MIN
+    }
+
+    /// If Bulk said of fewer records than are open, what is in the window goes without it.
+    fn leave_to_collections(&mut self, places: &[usize], verdicts: usize) {
+        let open = places.iter().filter(|place| self.window.peek(**place).is_some());
+        if verdicts < open.count() {
+            self.collections_before = self.window.end();
+        }
+    }
+
+    /// The rows of these records, whose ids are looked up where that takes one.
+    async fn rows(&mut self, kind: Kind, places: &[usize]) -> Result<Rows, End> {
+        let mut target = target::write_target(&self.parts.route.flow);
+        if kind == Kind::Delete {
+            let (places, ids) = self.find_victims(places, &target).await?;
+            target.operation = Operation::Delete;
+            let mut rows = Rows::new(target);
+            for (place, id) in places.into_iter().zip(ids) {
+                rows.push(place, Map::from_iter([("Id".to_owned(), json!(id))]));
+            }
+            return Ok(rows);
+        }
+        let places = self.ready(places, &target).await?;
+        let mut rows = Rows::new(target);
+        for place in places {
+            let body = self.body(place).map(|body| serde_json::from_str(body.get()));
+            if let Some(Ok(record)) = body {
+                rows.push(place, record);
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn announce_rows(&mut self, rows: &Rows) -> Result<Announced, End> {
+        if rows.target.operation != Operation::Delete {
+            return self.announce_writes(&rows.places, Some(JOB_WITHIN)).await;
+        }
+        let ids = rows
+            .records
+            .iter()
+            .filter_map(|record| record.get("Id")?.as_str());
+        let ids: Vec<String> = ids.map(str::to_owned).collect();
+        self.announce_deletes(&rows.target.sobject, &ids, Some(JOB_WITHIN))
+            .await
     }
 
     /// One job with these records.
-    pub(super) async fn write_by_bulk(&mut self, places: &[usize]) -> Result<(), End> {
+    pub(super) async fn write_by_bulk(&mut self, kind: Kind, places: &[usize]) -> Result<(), End> {
         if !self.has_budget().await? {
             return Ok(());
         }
         let parts = Arc::clone(&self.parts);
         let rest = &parts.route.shared.salesforce.rest;
-        let target = target::write_target(&parts.route.flow);
-        let column = target.external_id.clone().unwrap_or_else(|| "Id".to_owned());
-        let mut records: Vec<Map<String, Json>> = Vec::with_capacity(places.len());
-        let mut by_key: HashMap<String, usize> = HashMap::with_capacity(places.len());
-        for place in places {
-            let Some(Outgoing::Record { body, .. }) = self.window.item(*place).map(|item| &item.content.send)
-            else {
-                continue;
-            };
-            let body: Map<String, Json> = serde_json::from_str(body.get()).unwrap_or_default();
-            if let Some(key) = bulk_key(&body, &column) {
-                by_key.insert(key, *place);
-                records.push(body);
-            }
-        }
-        let csv = bulk_csv(&records);
-        drop(records);
-        let Ok(csv) = csv else {
-            self.is_bulk_spent = true;
+        let mut rows = self.rows(kind, places).await?;
+        let csv = bulk_csv(&rows.records);
+        let (false, Ok(csv)) = (rows.records.is_empty(), csv) else {
+            self.leave_to_collections(places, 0);
             return Ok(());
         };
-        let span = self.request_span(places, "bulk");
-        let job = match rest.create_bulk_job(&target).await {
+        let span = self.request_span(&rows.places, "bulk");
+        let job = match rest.create_bulk_job(&rows.target).await {
             Ok(job) => job,
             Err(failure) => {
                 span.end(Some(failure.kind));
                 return self.wait_after(failure).await;
             }
         };
-        tracing::info!(job = job.id, records = by_key.len(), "bulk job");
+        tracing::info!(job = job.id, records = rows.places.len(), "bulk job");
         if let Err(failure) = rest.upload_bulk_job(&job.id, csv).await {
             // An open job does nothing; Salesforce deletes it in the end.
             let _ = rest.abort_bulk_job(&job.id).await;
             span.end(Some(failure.kind));
             return self.wait_after(failure).await;
         }
-        let announced = self.announce_writes_within(places, Some(JOB_WITHIN)).await?;
+        let announced = self.announce_rows(&rows).await?;
+        rows.records = Vec::new();
         self.note_job(Some(&job.id)).await?;
         // From here on it may run: the note is what keeps an order over restarts.
         let id = job.id;
@@ -152,20 +211,19 @@ impl Worker {
         let done = self.until_final(&id).await?;
         let mut verdicts = HashMap::new();
         for result in [BulkResult::Successful, BulkResult::Failed] {
-            let read = || rest.bulk_results(&id, result, &column);
-            let rows = waits::until_done(&parts.route.status, self.over(), read).await?;
-            for row in rows {
+            let read = || rest.bulk_results(&id, result, &rows.column);
+            for row in waits::until_done(&parts.route.status, self.over(), read).await? {
                 let row = row.map_err(|error| {
                     let message = format!("the results of bulk job {id} cannot be read");
                     Failure::new(ErrorKind::Unknown, message).caused_by(error)
                 })?;
-                if let (Some(place), Some(verdict)) = (by_key.get(&row.key), row.verdict) {
+                if let (Some(place), Some(verdict)) = (rows.by_key.get(&row.key), row.verdict) {
                     verdicts.insert(*place, verdict);
                 }
             }
         }
         // What it did not come to, or what came back under another key, has no verdict: record by record it gets one.
-        self.is_bulk_spent = verdicts.len() < places.len();
+        self.leave_to_collections(places, verdicts.len());
         let early = done.filter(|job| job.state != JobState::JobComplete);
         span.end(early.as_ref().map(|_| ErrorKind::Unknown));
         if let Some(job) = early {
@@ -176,88 +234,18 @@ impl Worker {
                 "bulk job ended early"
             );
         }
-        self.settle_places(announced, places, &verdicts).await;
-        let (answered, verdicts): (Vec<usize>, Vec<RowVerdict>) = places
+        self.settle_places(announced, &rows.places, &verdicts).await;
+        let (answered, verdicts): (Vec<usize>, Vec<RowVerdict>) = rows
+            .places
             .iter()
             .filter_map(|place| Some((*place, verdicts.remove(place)?)))
             .unzip();
-        self.settle(&answered, verdicts, target.operation).await?;
+        self.settle(&answered, verdicts, rows.target.operation).await?;
         self.note_job(None).await?;
         // Kept seven days otherwise, and counted.
         let _ = rest.delete_bulk_job(&id).await;
         Ok(())
     }
-
-    /// What an earlier worker of the partition left under way.
-    pub(super) async fn settle_noted_job(&mut self) -> Result<(), End> {
-        let parts = Arc::clone(&self.parts);
-        let (route, shared) = (&parts.route, &parts.route.shared);
-        if !is_bulk(&route.flow, u64::MAX, 0) {
-            return Ok(());
-        }
-        let key = self.job_key();
-        let read = || shared.positions.read(&key, &|_| ());
-        let noted = waits::until_done(&route.status, self.over(), read).await?;
-        let noted = noted.and_then(|json| serde_json::from_slice::<JobNote>(&json).ok());
-        let Some(id) = noted.and_then(|note| note.job) else {
-            return Ok(());
-        };
-        tracing::info!(job = id, "a bulk job of an earlier run is settled first");
-        let rest = &shared.salesforce.rest;
-        let look = || rest.bulk_job(&id);
-        let job = waits::until_done(&route.status, self.over(), look).await?;
-        if job.is_some_and(|job| job.state == JobState::Open) {
-            let abort = || rest.abort_bulk_job(&id);
-            waits::until_done(&route.status, self.over(), abort).await?;
-        }
-        self.until_final(&id).await?;
-        self.note_job(None).await
-    }
-
-    /// None: the job is gone.
-    async fn until_final(&mut self, id: &str) -> Result<Option<BulkJob>, End> {
-        let parts = Arc::clone(&self.parts);
-        let rest = &parts.route.shared.salesforce.rest;
-        let mut pause = LOOK_FIRST;
-        loop {
-            let look = || rest.bulk_job(id);
-            let job = waits::until_done(&parts.route.status, self.over(), look).await?;
-            self.parts.board.flows(&self.place);
-            if job.as_ref().is_none_or(|job| job.state.is_final()) {
-                return Ok(job);
-            }
-            self.pause_until(Instant::now() + pause).await;
-            if self.is_over() {
-                return Err(End::Over);
-            }
-            pause = (pause * 2).min(LOOK_CAP);
-        }
-    }
-
-    fn job_key(&self) -> String {
-        format!(
-            "{}@{}[{}]",
-            self.parts.route.config.name, self.place.0, self.place.1
-        )
-    }
-
-    async fn note_job(&self, job: Option<&str>) -> Result<(), End> {
-        let route = &self.parts.route;
-        let note = JobNote {
-            job: job.map(str::to_owned),
-        };
-        // A name or null: always JSON.
-        let value = serde_json::to_vec(&note).unwrap_or_default();
-        let record = route.shared.positions.record(&self.job_key(), value);
-        let store = || self.parts.dead_letters.write(vec![record.clone()]);
-        Ok(waits::until_done(&route.status, self.over(), store).await?)
-    }
-}
-
-/// What is stored of a partition's job, under `<route>@<topic>[<partition>]` in the positions topic.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct JobNote {
-    job: Option<String>,
 }
 
 #[cfg(test)]
@@ -297,9 +285,8 @@ mod tests {
         assert!(!is_bulk(&flow(Operation::Insert, Via::Auto), u64::MAX, 1));
         assert!(!is_bulk(&flow(Operation::Upsert, Via::Collections), u64::MAX, 1));
         assert!(is_bulk(&flow(Operation::Upsert, Via::Bulk), 1, 10_000));
-        assert!(
-            !is_bulk(&flow(Operation::Update, Via::Bulk), 1, 1),
-            "by an external id"
-        );
+        for operation in [Operation::Update, Operation::Delete] {
+            assert!(is_bulk(&flow(operation, Via::Bulk), 1, 10_000));
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::target::{self, Outgoing};
+use super::target;
 use super::worker::{End, Worker};
 use crate::config::Operation;
 use crate::routes::loop_guard::{Announced, Intent, Settled};
@@ -14,13 +14,8 @@ use crate::routes::waits;
 use crate::salesforce::rest::{RowVerdict, WriteError, WriteOutcome};
 
 impl Worker {
-    /// Announces the records of a request, in its order.
-    pub(super) async fn announce_writes(&mut self, places: &[usize]) -> Result<Announced, End> {
-        self.announce_writes_within(places, None).await
-    }
-
-    /// Of a job, which may write them much later.
-    pub(super) async fn announce_writes_within(
+    /// Announces the records of a request, in its order; of a job, which may write them much later, with its time.
+    pub(super) async fn announce_writes(
         &mut self,
         places: &[usize],
         within: Option<Duration>,
@@ -33,8 +28,7 @@ impl Worker {
         let route = self.parts.route.config.name.clone();
         let mut intents = Vec::with_capacity(places.len());
         for place in places {
-            let Some(Outgoing::Record { body, .. }) = self.window.item(*place).map(|item| &item.content.send)
-            else {
+            let Some(body) = self.body(*place) else {
                 continue;
             };
             // It was written from such a map.
@@ -45,31 +39,34 @@ impl Worker {
                 Some((field, value)) => intent.of_external_id(field, value),
                 None => intent,
             };
-            intents.push(match within {
-                Some(time) => intent.open_for(time),
-                None => intent,
-            });
+            intents.push(intent);
         }
-        self.announce(&intents).await
+        self.announce(intents, within).await
     }
 
     /// Announces the deletion of records by their ids.
-    pub(super) async fn announce_deletes(&self, sobject: &str, ids: &[String]) -> Result<Announced, End> {
+    pub(super) async fn announce_deletes(
+        &self,
+        sobject: &str,
+        ids: &[String],
+        within: Option<Duration>,
+    ) -> Result<Announced, End> {
         if !self.parts.route.shared.own_writes.is_needed(sobject) {
             return Ok(Announced::default());
         }
         let route = &self.parts.route.config.name;
         let nothing = Map::new();
-        let intents: Vec<Intent> = ids
-            .iter()
-            .map(|id| Intent::new(route, sobject, Operation::Delete, &nothing).of_record(id))
-            .collect();
-        self.announce(&intents).await
+        let intent = |id: &String| Intent::new(route, sobject, Operation::Delete, &nothing).of_record(id);
+        self.announce(ids.iter().map(intent).collect(), within).await
     }
 
-    async fn announce(&self, intents: &[Intent]) -> Result<Announced, End> {
+    async fn announce(&self, intents: Vec<Intent>, within: Option<Duration>) -> Result<Announced, End> {
         let route = &self.parts.route;
-        let announce = || route.shared.own_writes.announce(intents);
+        let intents: Vec<Intent> = match within {
+            Some(time) => intents.into_iter().map(|intent| intent.open_for(time)).collect(),
+            None => intents,
+        };
+        let announce = || route.shared.own_writes.announce(&intents);
         Ok(waits::until_done(&route.status, self.over(), announce).await?)
     }
 

@@ -17,6 +17,7 @@ mod board;
 mod bulk;
 mod dead_letters;
 mod guard;
+mod noted_job;
 mod outcome;
 mod publish;
 mod records;

@@ -188,6 +188,11 @@ impl<T> Window<T> {
         self.open
     }
 
+    /// Just past the last record that entered. None: nothing has.
+    pub(super) fn end(&self) -> Option<i64> {
+        self.end
+    }
+
     /// Everything before this offset is finished. None: nothing has entered yet.
     pub(super) fn committable(&self) -> Option<i64> {
         let first_open = self.slots.iter().find_map(|slot| match slot {

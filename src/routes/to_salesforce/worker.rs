@@ -114,8 +114,8 @@ pub(super) struct Worker {
     committed: Option<i64>,
     /// What is there goes through Bulk, as far as it can.
     pub(super) is_bulk: bool,
-    /// Bulk did not come to some of the window's records: they go through Collections.
-    pub(super) is_bulk_spent: bool,
+    /// Records before this offset go through Collections: Bulk did not come to them.
+    pub(super) collections_before: Option<i64>,
 }
 
 impl Worker {
@@ -134,7 +134,7 @@ impl Worker {
             pauses: Pauses::new(),
             committed: None,
             is_bulk: false,
-            is_bulk_spent: false,
+            collections_before: None,
         }
     }
 
@@ -177,7 +177,6 @@ impl Worker {
                 }
                 Next::Wait(until) => self.pause_until(until).await,
                 Next::Empty => {
-                    self.is_bulk_spent = false;
                     self.parts.board.is_quiet(&self.place);
                     tokio::select! {
                         record = self.stream.next() => match record {
@@ -417,7 +416,7 @@ impl Worker {
         let request = places.get(..WRITE_RECORDS_MAX).unwrap_or(places);
         match kind {
             Some(Kind::Publish) => self.publish(places).await,
-            Some(kind) if self.goes_by_bulk(kind, places) => self.write_by_bulk(places).await,
+            Some(kind) if self.goes_by_bulk(kind, places) => self.write_by_bulk(kind, places).await,
             Some(Kind::Write | Kind::WriteApart) => self.write(request).await,
             Some(Kind::Delete) => self.delete(request).await,
             None => Ok(()),

@@ -12,10 +12,12 @@ use super::outcome::{self, Outcome};
 use super::target::{self, Outgoing};
 use super::trace;
 use super::worker::{End, Worker};
-use crate::config::{Operation, SalesforceTarget};
+use crate::config::Operation;
 use crate::error::{ErrorKind, Failure};
 use crate::routes::mapping::Victim;
-use crate::salesforce::rest::{BudgetAction, RowRefusal, RowVerdict, WriteError, WriteOutcome, row_action};
+use crate::salesforce::rest::{
+    BudgetAction, RowRefusal, RowVerdict, WriteError, WriteOutcome, WriteTarget, row_action,
+};
 
 /// A request whose answer is lost may still be under way. Salesforce ends a transaction's own work after ten seconds
 /// of CPU; twice that is waited for before a later version of the same record goes.
@@ -35,26 +37,35 @@ impl Worker {
         }
         let parts = Arc::clone(&self.parts);
         let target = target::write_target(&parts.route.flow);
-        let named = match (target.operation, &target.external_id) {
-            (Operation::Update, Some(field)) => Some(self.name_by_id(places, &target.sobject, field).await?),
-            _ => None,
-        };
-        let places = named.as_deref().unwrap_or(places);
+        let places = self.ready(places, &target).await?;
         let records: Vec<Box<RawValue>> = places
             .iter()
-            .filter_map(|place| match &self.window.item(*place)?.content.send {
-                Outgoing::Record { body, .. } => Some(body.clone()),
-                _ => None,
-            })
+            .filter_map(|place| self.body(*place).map(ToOwned::to_owned))
             .collect();
-        let announced = self.announce_writes(places).await?;
-        let span = self.request_span(places, trace::name_of(target.operation));
+        let announced = self.announce_writes(&places, None).await?;
+        let span = self.request_span(&places, trace::name_of(target.operation));
         let answer = parts.route.shared.salesforce.rest.write(&target, &records).await;
         span.end(answer.as_ref().err().map(trace::kind_of));
         self.settle_announced(announced, &answer).await;
         match answer {
-            Ok(verdicts) => self.settle(places, verdicts, target.operation).await,
-            Err(error) => self.failed(places, error).await,
+            Ok(verdicts) => self.settle(&places, verdicts, target.operation).await,
+            Err(error) => self.failed(&places, error).await,
+        }
+    }
+
+    /// Those that may go as they are: an update by an external id has its records' ids looked up first.
+    pub(super) async fn ready(&mut self, places: &[usize], target: &WriteTarget) -> Result<Vec<usize>, End> {
+        match (target.operation, &target.external_id) {
+            (Operation::Update, Some(field)) => self.name_by_id(places, &target.sobject, field).await,
+            _ => Ok(places.to_vec()),
+        }
+    }
+
+    /// What is written for a record.
+    pub(super) fn body(&mut self, place: usize) -> Option<&RawValue> {
+        match &self.window.item(place)?.content.send {
+            Outgoing::Record { body, .. } => Some(body),
+            _ => None,
         }
     }
 
@@ -109,20 +120,33 @@ impl Worker {
         Ok(named)
     }
 
-    /// Deletes by id; where records are named by an external id, their ids are looked up first. What is not there is
-    /// deleted already.
+    /// Deletes by id.
     pub(super) async fn delete(&mut self, places: &[usize]) -> Result<(), End> {
         if !self.has_budget().await? {
             return Ok(());
         }
         let parts = Arc::clone(&self.parts);
+        let target = target::write_target(&parts.route.flow);
+        let (places, ids) = self.find_victims(places, &target).await?;
+        let announced = self.announce_deletes(&target.sobject, &ids, None).await?;
+        let span = self.request_span(&places, trace::name_of(Operation::Delete));
         let rest = &parts.route.shared.salesforce.rest;
-        let SalesforceTarget::Object {
-            sobject, external_id, ..
-        } = &parts.route.flow.to
-        else {
-            return Ok(());
-        };
+        let answer = rest.delete(&target.sobject, &ids).await;
+        span.end(answer.as_ref().err().map(trace::kind_of));
+        self.settle_announced(announced, &answer).await;
+        match answer {
+            Ok(verdicts) => self.settle(&places, verdicts, Operation::Delete).await,
+            Err(error) => self.failed(&places, error).await,
+        }
+    }
+
+    /// The ids of the records to delete, each with its place; those named by an external id are looked up. What is not
+    /// there is deleted already; a value that several records have makes a dead letter.
+    pub(super) async fn find_victims(
+        &mut self,
+        places: &[usize],
+        target: &WriteTarget,
+    ) -> Result<(Vec<usize>, Vec<String>), End> {
         let named: Vec<String> = places
             .iter()
             .filter_map(|place| match self.victim(*place)? {
@@ -130,13 +154,18 @@ impl Worker {
                 Victim::RecordId(_) => None,
             })
             .collect();
-        let field = external_id.as_deref().unwrap_or("Id");
+        let sobject = &target.sobject;
+        let field = target.external_id.as_deref().unwrap_or("Id");
         let found = if named.is_empty() {
             HashMap::new()
         } else {
+            let rest = self.parts.route.shared.salesforce.rest.clone();
             match rest.ids_by_external_id(sobject, field, &named).await {
                 Ok(found) => found,
-                Err(failure) => return self.wait_after(failure).await,
+                Err(failure) => {
+                    self.wait_after(failure).await?;
+                    return Ok((Vec::new(), Vec::new()));
+                }
             }
         };
         let (mut gone, mut going, mut ids, mut ambiguous) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -167,15 +196,7 @@ impl Worker {
         let reason = format!("{sobject}: several records have this {field}: none is deleted");
         let ambiguous = ambiguous.into_iter().map(|place| (place, reason.clone()));
         self.condemn(ambiguous.collect()).await?;
-        let announced = self.announce_deletes(sobject, &ids).await?;
-        let span = self.request_span(&going, trace::name_of(Operation::Delete));
-        let answer = rest.delete(sobject, &ids).await;
-        span.end(answer.as_ref().err().map(trace::kind_of));
-        self.settle_announced(announced, &answer).await;
-        match answer {
-            Ok(verdicts) => self.settle(&going, verdicts, Operation::Delete).await,
-            Err(error) => self.failed(&going, error).await,
-        }
+        Ok((going, ids))
     }
 
     fn victim(&mut self, place: usize) -> Option<&Victim> {
