@@ -26,7 +26,12 @@ impl Worker {
         span.end(answer.as_ref().err().map(PublishError::kind));
         let answer = match answer {
             Ok(answer) => answer,
-            Err(PublishError::StaleSchema(_)) if !self.is_target_fresh() => return self.renew().await,
+            Err(error @ PublishError::StaleSchema(_)) => {
+                if !self.window.asks_again(places) {
+                    self.wait_after(error.into_failure()).await?;
+                }
+                return self.renew().await;
+            }
             // Whatever is known of its outcome: the same events go again, under the same ids.
             Err(error) => return self.wait_after(error.into_failure()).await,
         };
@@ -61,7 +66,7 @@ impl Worker {
         let mut is_stale = false;
         for (place, refusal) in refused {
             let kind = match refusal.kind {
-                EventRefusalKind::StaleSchema if !self.is_target_fresh() => {
+                EventRefusalKind::StaleSchema if self.window.asks_again(&[place]) => {
                     is_stale = true;
                     continue;
                 }

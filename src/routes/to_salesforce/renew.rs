@@ -1,39 +1,30 @@
-//! What a route writes to has changed under way: it is asked for again, once, and what is in hand is mapped anew.
+//! What a route writes to has changed under way: it is asked for again, and what is in hand is mapped anew. A request
+//! that is refused after that is at fault itself: each record has Salesforce asked again once at most.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::target::Target;
 use super::window::Fate;
-use super::worker::{End, Worker};
+use super::worker::{Current, End, Worker};
 use crate::routes::waits;
 
-/// A refusal that comes within this time of asking is not of a change that was missed.
-const FRESH_FOR: Duration = Duration::from_secs(60);
-
 impl Worker {
-    /// Whether asking again would show nothing new.
-    pub(super) fn is_target_fresh(&self) -> bool {
-        self.renewed.is_some_and(|at| at.elapsed() < FRESH_FOR)
-    }
-
-    /// Salesforce shows another schema: the target is loaded again and everything in the window made anew for it.
+    /// What the last request met may be another schema: everything in the window is made anew for the target as it is
+    /// now. One that was loaded since that request is not loaded again: all partitions meet the same change.
     pub(super) async fn renew(&mut self) -> Result<(), End> {
         let parts = Arc::clone(&self.parts);
         let route = &parts.route;
-        let stale = Arc::clone(&self.target);
-        let current = parts.target();
-        if Arc::ptr_eq(&current, &stale) {
+        let mut current = parts.current();
+        if current.asked <= self.sent {
+            let asked = Instant::now();
             let load = || Target::load(&route.config.name, &route.flow, &parts.program, &route.shared);
-            let loaded = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
-            *parts.target.lock() = Arc::clone(&loaded);
-            self.target = loaded;
-        } else {
-            self.target = current;
+            let target = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
+            current = Current { target, asked };
+            *parts.current.lock() = current.clone();
         }
-        self.renewed = Some(Instant::now());
+        self.target = current.target;
         let mut dead = Vec::new();
         for place in self.window.places() {
             let Some(record) = self.window.item(place).map(|item| item.content.record.clone()) else {

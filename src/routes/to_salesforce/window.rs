@@ -48,6 +48,8 @@ pub(super) struct Item<T> {
     is_alone: bool,
     /// Of a request that was refused as a whole: at most so many with it.
     with_at_most: usize,
+    /// The target was asked for again on its account.
+    has_asked: bool,
 }
 
 /// How a record ended.
@@ -167,6 +169,7 @@ impl<T> Window<T> {
             not_before: None,
             is_alone: false,
             with_at_most: usize::MAX,
+            has_asked: false,
         }));
     }
 
@@ -303,6 +306,18 @@ impl<T> Window<T> {
             item.failed_first.get_or_insert(now);
             item.not_before = Some(now + pause);
         }
+    }
+
+    /// A refusal may come from a target that has changed. True: for some of these records it has not been asked for
+    /// again yet.
+    pub(super) fn asks_again(&mut self, places: &[usize]) -> bool {
+        let mut is_first = false;
+        for place in places {
+            if let Some(item) = self.item(*place) {
+                is_first |= !std::mem::replace(&mut item.has_asked, true);
+            }
+        }
+        is_first
     }
 
     /// The request with these records was refused for its content: halves of it are tried. True: it was one record

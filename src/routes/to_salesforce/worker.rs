@@ -31,7 +31,7 @@ pub(super) struct Parts {
     pub(super) route: Arc<ToSalesforceRoute>,
     pub(super) source: Source,
     pub(super) program: Arc<Program>,
-    pub(super) target: parking_lot::Mutex<Arc<Target>>,
+    pub(super) current: parking_lot::Mutex<Current>,
     pub(super) dead_letters: DeadLetters,
     pub(super) poison: Arc<parking_lot::Mutex<PoisonCounter>>,
     pub(super) board: Board,
@@ -50,7 +50,10 @@ impl Parts {
         Self {
             source,
             program,
-            target: parking_lot::Mutex::new(Arc::new(target)),
+            current: parking_lot::Mutex::new(Current {
+                target: Arc::new(target),
+                asked: Instant::now(),
+            }),
             dead_letters: DeadLetters::new(Arc::clone(&status.name), topic, route.shared.clone()),
             poison: Arc::clone(poison),
             board: Board::new(Arc::clone(status)),
@@ -58,9 +61,17 @@ impl Parts {
         }
     }
 
-    pub(super) fn target(&self) -> Arc<Target> {
-        Arc::clone(&self.target.lock())
+    pub(super) fn current(&self) -> Current {
+        self.current.lock().clone()
     }
+}
+
+/// What the route writes to.
+#[derive(Debug, Clone)]
+pub(super) struct Current {
+    pub(super) target: Arc<Target>,
+    /// Since when nothing of it is older.
+    pub(super) asked: Instant,
 }
 
 /// How a worker ended.
@@ -105,8 +116,8 @@ pub(super) struct Worker {
     pub(super) target: Arc<Target>,
     /// The schema that an answer showed last, where it was another one than the target's: looked at once.
     pub(super) schema_noticed: String,
-    /// When the target was loaded again.
-    pub(super) renewed: Option<Instant>,
+    /// When the last request went out.
+    pub(super) sent: Instant,
     /// Records taken and neither finished nor given up.
     pub(super) in_hand: u64,
     pub(super) pauses: Pauses,
@@ -123,13 +134,13 @@ impl Worker {
         Self {
             place: stream.place(),
             window: Window::new(target::rules(&parts.route.flow)),
-            target: parts.target(),
+            target: parts.current().target,
             budget: ApiBudget::new(parts.route.api_reserve_percent),
             parts: Arc::clone(parts),
             stream,
             stop,
             schema_noticed: String::new(),
-            renewed: None,
+            sent: Instant::now(),
             in_hand: 0,
             pauses: Pauses::new(),
             committed: None,
@@ -412,6 +423,7 @@ impl Worker {
             .first()
             .and_then(|place| self.window.item(*place))
             .map(|item| item.kind);
+        self.sent = Instant::now();
         // A job's rules let more go than a request takes.
         let request = places.get(..WRITE_RECORDS_MAX).unwrap_or(places);
         match kind {

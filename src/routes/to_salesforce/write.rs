@@ -300,8 +300,8 @@ impl Worker {
             }
             WriteError::Rejected(refusal) => refusal,
         };
-        if !self.is_target_fresh() {
-            // A field may be gone since the object was described.
+        // A field may be gone since the object was described.
+        if self.window.asks_again(places) {
             return self.renew().await;
         }
         if self.window.split(places) {

@@ -169,7 +169,7 @@ async fn a_schema_that_changes_under_way_loses_nothing() {
         let keys = (0..COUNT).map(|n| format!("c{n}"));
         keys.map(|key| (value(&key).to_string(), key)).collect()
     };
-    let customers_of = |key: &str| json!({"Customer_Id__c": key, "Name": "x", "Fax": "1"});
+    let customers_of = |key: &str| json!({"Customer_Id__c": key, "Name": "x", "Fax": "1", "Phone": "2"});
     let orders_of = |key: &str| json!({"Order_Number__c": key, "Carrier__c": "DHL", "Gift__c": "yes"});
     for (topic, rows) in topics.iter().zip([rows(&customers_of), rows(&orders_of)]) {
         let rows: Vec<(&str, Option<&str>)> = rows
@@ -211,6 +211,9 @@ async fn a_schema_that_changes_under_way_loses_nothing() {
         .iter()
         .filter(|(_, fields)| fields.contains_key("Fax"))
         .count();
+    // A second change right after the first.
+    under_way(800, &written).await;
+    org.remove_field("/data/AccountChangeEvent", "Phone").unwrap();
     under_way(1_400, &events).await;
     org.remove_field(SHIPPED, "Carrier__c").unwrap();
     for (route, topic) in ["customers", "shipped"].into_iter().zip(&topics) {
