@@ -44,13 +44,13 @@ async fn the_compose_file_is_one_by_the_specifications_schema() {
 }
 
 #[tokio::test]
-async fn compose_itself_reads_the_file_and_wants_a_token() {
+async fn compose_itself_reads_the_file_and_takes_a_token_of_ones_own() {
     let config = |token: Option<&str>| {
         let mut command = Command::new("docker-compose");
         command
             .arg("-f")
             .arg(repository(FILE))
-            .args(["--profile", "watch", "config", "--quiet"])
+            .args(["--profile", "watch", "config"])
             .env_remove("ADMIN_TOKEN")
             .envs(token.map(|token| ("ADMIN_TOKEN", token)));
         command
@@ -60,10 +60,12 @@ async fn compose_itself_reads_the_file_and_wants_a_token() {
         "compose",
         there.map_err(|error| format!("docker-compose: {error}"))
     );
-    let (good, said) = heard(&mut config(Some("x"))).await;
-    assert!(good, "{said}");
-    let (good, said) = heard(&mut config(None)).await;
-    assert!(!good && said.contains("ADMIN_TOKEN"), "{said}");
+    for (own, expected) in [(Some(TOKEN), TOKEN), (None, "for-trying-out-only")] {
+        let (good, said) = heard(&mut config(own)).await;
+        assert!(good, "{said}");
+        // The bridge's and Prometheus's.
+        assert_eq!(said.matches(&format!("ADMIN_TOKEN: {expected}")).count(), 2);
+    }
 }
 
 #[tokio::test]
@@ -81,7 +83,14 @@ async fn everything_is_pinned_on_loopback_and_waited_for() {
         for port in service["ports"].as_array().into_iter().flatten() {
             assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{name}: {port}");
         }
-        assert!(list(service, "/healthcheck/test").len() > 1, "{name}");
+        if service["restart"] == "no" {
+            assert_eq!(
+                service["healthcheck"]["disable"], true,
+                "{name}: it ends by itself"
+            );
+        } else {
+            assert!(list(service, "/healthcheck/test").len() > 1, "{name}");
+        }
         for (other, how) in service["depends_on"].as_object().into_iter().flatten() {
             assert!(services.contains_key(other), "{name}: {other}");
             // A halted route of the bridge is what Prometheus is there to see.
@@ -172,7 +181,7 @@ async fn what_compose_would_start_flows_is_healthy_and_is_watched() {
     }
     std::fs::write(&file, configuration).unwrap();
     // `CMD ["run"]` of the image.
-    let mut bridge = command_of(&[entry_point, json!("run")], &[]);
+    let mut bridge = command_of(&[entry_point.clone(), json!("run")], &[]);
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
     bridge
         .env("SFBRIDGE_CONFIG", &file)
@@ -201,6 +210,31 @@ async fn what_compose_would_start_flows_is_healthy_and_is_watched() {
         Some(())
     })
     .await;
+
+    until(PATIENCE, "orders back in the org", || async {
+        let mut status = command_of(&[json!("/usr/local/bin/sfbridge"), json!("status")], &[]);
+        status
+            .args(["--output", "json"])
+            .env("SFBRIDGE_CONFIG", &file)
+            .env("ADMIN_TOKEN", TOKEN);
+        let shown: Json = serde_json::from_slice(&status.output().await.ok()?.stdout).ok()?;
+        let routes = shown["routes"].as_array()?;
+        let back = routes.iter().find(|route| route["name"] == "invoices")?;
+        (back["records_written"].as_u64()? > 0).then_some(())
+    })
+    .await;
+
+    // The demonstration, for less than its minute.
+    let demo = [&[entry_point.clone()][..], list(&services, "/demo/command")].concat();
+    let (good, said) = heard(&mut command_of(
+        &demo,
+        &[("kafka:9092", kafka.bootstrap()), ("60", "5")],
+    ))
+    .await;
+    assert!(
+        good && said.contains("lost 0, duplicated 0, out of order 0"),
+        "{said}"
+    );
 
     match prometheus("prometheus").await {
         Ok(program) => watch(&program, admin_port, prometheus_port).await,
