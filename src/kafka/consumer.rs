@@ -20,6 +20,7 @@ mod context;
 mod group;
 mod place;
 mod record;
+mod rights;
 mod start;
 mod stream;
 mod topics;

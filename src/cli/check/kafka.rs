@@ -168,7 +168,7 @@ impl<'a> Kafka<'a> {
                                 "create it: kafka-topics --bootstrap-server {servers} --create --topic {name}"
                             ),
                         ),
-                        count => lines.holds(&about, format!("{name} can be read, {count} partitions")),
+                        count => self.may_read(&about, name, count, lines).await,
                     }
                 }
             }
@@ -181,9 +181,19 @@ impl<'a> Kafka<'a> {
                 let mut names: Vec<&str> = found.iter().map(|place| &*place.topic).collect();
                 names.dedup();
                 lines.holds(&about, format!("{pattern} matches {}", names.join(", ")));
+                for name in names {
+                    self.may_read(&about, name, partitions_of(name), lines).await;
+                }
             }
         }
         self.group(&about, Some(&route.name), lines).await;
+    }
+
+    async fn may_read(&self, about: &str, topic: &str, partitions: usize, lines: &mut Lines) {
+        match self.connection.may_read(topic).await {
+            Ok(()) => lines.holds(about, format!("{topic} can be read, {partitions} partitions")),
+            Err(failure) => lines.failed(about, &failure, REACH_KAFKA),
+        }
     }
 
     pub(super) async fn dead_letters(&self, route: &RouteConfig, lines: &mut Lines) {
@@ -218,6 +228,15 @@ impl<'a> Kafka<'a> {
             ),
             Ok(TopicFinding::There { partitions, .. }) => {
                 lines.holds(about, format!("topic {topic} is there, {partitions} partitions"));
+                let is_read = matches!(
+                    purpose,
+                    TopicUse::Positions | TopicUse::Routes | TopicUse::Writes
+                );
+                if is_read
+                    && let Err(failure) = self.connection.may_read(topic).await
+                {
+                    lines.failed(about, &failure, REACH_KAFKA);
+                }
             }
             Err(failure) if purpose == TopicUse::Redriven => lines.warning(
                 about,

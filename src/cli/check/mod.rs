@@ -36,7 +36,7 @@ const JSON: &str = r#"As JSON:
 #[derive(Debug, clap::Args)]
 #[command(
     mut_arg("output", shape(JSON)),
-    after_help = "Examples:\n  sfbridge check --config config/sfbridge.yaml\n  sfbridge check --output json | jq '.lines[] | select(.verdict == \"broken\")'\n\nNothing is written. The right to use transactional ids is asked with sfbridge.<bridge>.@check, which is no route's: no running bridge is fenced. The right to write to a topic that is there cannot be asked.\n\nExit codes:\n  0 the bridge can run, with warnings perhaps\n  1 something is broken, or could not be checked\n  64 configuration"
+    after_help = "Examples:\n  sfbridge check --config config/sfbridge.yaml\n  sfbridge check --output json | jq '.lines[] | select(.verdict == \"broken\")'\n\nNothing is written. The right to use transactional ids is asked with sfbridge.<bridge>.@check, which is no route's: no running bridge is fenced. The right to read is asked by reading at the end. The right to write to a topic that is there cannot be asked.\n\nExit codes:\n  0 the bridge can run, with warnings perhaps\n  1 something is broken, or could not be checked\n  64 configuration"
 )]
 pub(super) struct Args {
     #[command(flatten)]

@@ -85,21 +85,6 @@ impl Connection {
         .await
     }
 
-    /// Whether this user may ask where the group stands.
-    ///
-    /// # Errors
-    /// As [`Connection::standpoints`].
-    pub async fn may_use_group(&self, group: &str, topic: &str) -> Result<(), Failure> {
-        let connection = self.clone();
-        let (group, topic) = (group.to_owned(), topic.to_owned());
-        blocking(move || {
-            let client = outsider(&connection, &group)?;
-            let partitions = BTreeMap::from([(topic, 1)]);
-            committed(&client, &group, &partitions).map(drop)
-        })
-        .await
-    }
-
     /// # Errors
     /// `Denied` while the group has members.
     pub async fn no_members(&self, group: &str) -> Result<(), Failure> {
@@ -139,7 +124,7 @@ impl Connection {
 }
 
 /// A client of the group that is no member.
-fn outsider(connection: &Connection, group: &str) -> Result<BaseConsumer<Context>, Failure> {
+pub(super) fn outsider(connection: &Connection, group: &str) -> Result<BaseConsumer<Context>, Failure> {
     connection
         .consumer(Isolation::Committed)
         .set("group.id", group)
@@ -147,9 +132,9 @@ fn outsider(connection: &Connection, group: &str) -> Result<BaseConsumer<Context
         .map_err(|error| creation_failure(&error))
 }
 
-type Partitions = BTreeMap<String, i32>;
+pub(super) type Partitions = BTreeMap<String, i32>;
 
-fn committed(
+pub(super) fn committed(
     client: &BaseConsumer<Context>,
     group: &str,
     topics: &Partitions,

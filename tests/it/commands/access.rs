@@ -223,6 +223,25 @@ async fn the_documented_rights_are_enough_and_what_is_missing_is_named() {
         (arrived == ["first", "second"]).then_some(())
     })
     .await;
+
+    // What may be described may not be read for that.
+    bridge.kill();
+    let rule = format!("{acls} --remove --force --allow-principal User:sfbridge --operation Read");
+    let reads = format!(
+        "{rule} --topic {SOURCE}\n{rule} --resource-pattern-type prefixed --group sfbridge.crm\n\
+         {rule} --resource-pattern-type prefixed --topic _sfbridge.crm.\n"
+    );
+    kafka.administer(&reads).await;
+    let (code, shown, _) = desk.said(&["check"]).await;
+    assert_eq!(code, Some(1), "{shown}");
+    for missing in [
+        &format!("topic {SOURCE}"),
+        "group sfbridge.crm.customers",
+        "topic _sfbridge.crm.positions",
+    ] {
+        let names_it = |line: &str| line.starts_with('✗') && line.contains(missing);
+        assert!(shown.lines().any(names_it), "{missing}\n{shown}");
+    }
 }
 
 /// `check` where the system trusts `authority.pem` alone: a mount of its own over the usual bundle.
