@@ -15,6 +15,19 @@ const LATELY: Duration = Duration::from_secs(60);
 /// Each connection that was given up holds one late request at most, and few are made while brokers are away.
 const IN_A_ROW_MAX: u32 = 3;
 
+/// Before the group is joined anew: once is enough unless the brokers come and go.
+pub(super) const REJOIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// How a membership ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Stopped,
+    /// Fenced by a late request to join of our own, as far as can be told.
+    Overtaken,
+    /// The group will not have this member: a person must act.
+    Refused,
+}
+
 /// How a member stands with its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Membership {

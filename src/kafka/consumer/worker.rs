@@ -21,7 +21,7 @@ use super::record::record_of;
 use super::stream::{Capacity, PartitionStream, Room, Slot};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::error::failure;
-use crate::kafka::fences::{Fences, Membership};
+use crate::kafka::fences::{End, Fences, Membership, REJOIN_PAUSE};
 
 /// How long a poll waits for a record when nothing else is to be done.
 const IDLE_POLL: Duration = Duration::from_millis(100);
@@ -33,20 +33,8 @@ const ATTEND_EVERY: Duration = Duration::from_millis(5);
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// After a commit that was refused.
 const COMMIT_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Before the group is joined anew, after a late request to join of our own fenced us.
-const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) type Join = Box<dyn Fn() -> Result<Member, Failure> + Send>;
-
-/// How a membership ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Stopped,
-    /// Fenced by a late request to join of our own, as far as can be told.
-    Overtaken,
-    /// The group will not have this member: a person must act.
-    Refused,
-}
 
 /// Stays in the group until told to stop.
 pub(super) fn keep(member: Member, join: &Join, group: &str, capacity: Capacity, shared: &Arc<Shared>) {

@@ -20,13 +20,10 @@ use super::view::{Assignment, RouteNote, View};
 use crate::error::{ErrorKind, Failure};
 use crate::kafka::client::{log_error, log_line};
 use crate::kafka::error::failure;
-use crate::kafka::fences::Fences;
+use crate::kafka::fences::{End, Fences, REJOIN_PAUSE};
 
 /// How soon the thread notices that it is to stop.
 const POLL: Duration = Duration::from_millis(100);
-
-/// Before the group is joined anew: once is enough unless the brokers come and go.
-const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where assignments are shown.
 pub(super) type Publish = Arc<watch::Sender<Assignment>>;
@@ -34,15 +31,6 @@ pub(super) type Publish = Arc<watch::Sender<Assignment>>;
 pub(super) struct Member {
     view: Mutex<View>,
     publish: Publish,
-}
-
-/// How a membership ended.
-enum End {
-    Stopped,
-    /// Fenced by a late request to join of our own, as far as can be told.
-    Overtaken,
-    /// The group will not have this member: a person must act.
-    Refused,
 }
 
 impl Member {
