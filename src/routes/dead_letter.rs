@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::cloud_event::{Header, header};
+use crate::config::RouteConfig;
 use crate::error::ErrorKind;
 use crate::kafka::{ConsumedRecord, Record};
 use crate::runtime::clock;
@@ -226,6 +227,14 @@ impl PoisonCounter {
         self.in_a_row += 1;
         self.in_a_row >= self.max_consecutive
     }
+}
+
+/// What to do where a row of them has halted a route.
+pub fn remedy_of_many(route: &RouteConfig) -> String {
+    let (name, topic) = (&route.name, &route.dead_letter.topic);
+    format!(
+        "see the reasons with `sfbridge dead-letters list --route {name}` (or header sfbridge_error in topic {topic}), mend the cause, then restart the route; `sfbridge dead-letters redrive --route {name}` sends them again"
+    )
 }
 
 #[cfg(test)]

@@ -22,12 +22,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::culprit::{CulpritSearch, Verdict};
-use super::dead_letter::PoisonCounter;
+use super::dead_letter::{self, PoisonCounter};
 use super::loop_guard::RouteGuard;
 use super::route::{RouteEnd, Shared};
 use super::state::RouteStatus;
 use super::waits::{self, Interrupted, Pauses};
-use crate::config::{DeadLetterConfig, RouteConfig, ToKafkaConfig};
+use crate::config::{RouteConfig, ToKafkaConfig};
 use crate::error::{Action, ErrorKind, Failure, chain};
 use crate::kafka::{Refusal, WriteError};
 use crate::runtime::shutdown::StopSignal;
@@ -170,15 +170,10 @@ impl ToKafkaRoute {
     }
 
     fn halt_poisoned(&self, before: &Pauses) -> RouteEnd {
-        let DeadLetterConfig {
-            topic,
-            max_consecutive: max,
-        } = &self.config.dead_letter;
-        let route = &self.config.name;
+        let max = self.config.dead_letter.max_consecutive;
         let message = format!("{max} events in a row became dead letters");
-        let failure = Failure::new(ErrorKind::Poison, message).remedy(format!(
-                "see the reasons with `sfbridge dead-letters list --route {route}` (or header sfbridge_error in topic {topic}), mend the cause, then restart the route; `sfbridge dead-letters redrive --route {route}` sends them again"
-        ));
+        let failure = Failure::new(ErrorKind::Poison, message);
+        let failure = failure.remedy(dead_letter::remedy_of_many(&self.config));
         self.halt(&failure, before)
     }
 

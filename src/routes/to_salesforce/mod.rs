@@ -32,11 +32,11 @@ mod write;
 
 use std::sync::Arc;
 
-use super::dead_letter::PoisonCounter;
+use super::dead_letter::{self, PoisonCounter};
 use super::route::{RouteEnd, Shared};
 use super::state::RouteStatus;
 use super::waits::{self, Interrupted, Pauses};
-use crate::config::{Config, DeadLetterConfig, Flow, RouteConfig, ToSalesforceConfig};
+use crate::config::{Config, Flow, RouteConfig, ToSalesforceConfig};
 use crate::error::{ErrorKind, Failure};
 use crate::runtime::shutdown::StopSignal;
 
@@ -139,15 +139,10 @@ impl ToSalesforceRoute {
     }
 
     fn halt_poisoned(&self, before: &Pauses) -> RouteEnd {
-        let DeadLetterConfig {
-            topic,
-            max_consecutive: max,
-        } = &self.config.dead_letter;
-        let route = &self.config.name;
+        let max = self.config.dead_letter.max_consecutive;
         let message = format!("{max} records in a row became dead letters");
-        let failure = Failure::new(ErrorKind::Poison, message).remedy(format!(
-                "see the reasons with `sfbridge dead-letters list --route {route}` (or header sfbridge_error in topic {topic}), mend the cause, then restart the route; `sfbridge dead-letters redrive --route {route}` sends them again"
-        ));
+        let failure = Failure::new(ErrorKind::Poison, message);
+        let failure = failure.remedy(dead_letter::remedy_of_many(&self.config));
         waits::halt(&self.status, &failure, before.tried().once_more());
         RouteEnd::Halted
     }
