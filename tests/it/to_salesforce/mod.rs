@@ -5,6 +5,7 @@ mod bad_records;
 mod bulk;
 mod kills;
 mod lost_offsets;
+mod operations;
 mod oracle;
 mod order;
 mod publish;
