@@ -42,7 +42,7 @@ pub(super) struct Item<T> {
     /// Tries so far that ended with a verdict about this record.
     pub(super) tries: u32,
     /// When it first failed by itself.
-    pub(super) failed_first: Option<Instant>,
+    failed_first: Option<Instant>,
     not_before: Option<Instant>,
     /// A row that failed by itself is tried alone: it must not hold the others' locks.
     is_alone: bool,
@@ -50,6 +50,14 @@ pub(super) struct Item<T> {
     with_at_most: usize,
     /// The target was asked for again on its account.
     has_asked: bool,
+}
+
+impl<T> Item<T> {
+    /// Since it first failed by itself; what was waited for meanwhile set aside.
+    pub(super) fn failing_for(&self, now: Instant) -> Duration {
+        let since = |first| now.saturating_duration_since(first);
+        self.failed_first.map_or(Duration::ZERO, since)
+    }
 }
 
 /// How a record ended.
@@ -318,6 +326,19 @@ impl<T> Window<T> {
             }
         }
         is_first
+    }
+
+    /// For so long nothing went at all: what a record waits for had no chance to come either.
+    pub(super) fn waited(&mut self, time: Duration) {
+        for slot in &mut self.slots {
+            if let Slot::Open(Item {
+                failed_first: Some(first),
+                ..
+            }) = slot
+            {
+                *first += time;
+            }
+        }
     }
 
     /// The request with these records was refused for its content: halves of it are tried. True: it was one record

@@ -5,11 +5,13 @@ mod bad_records;
 mod bulk;
 mod kills;
 mod lost_offsets;
+mod operations;
 mod oracle;
 mod order;
 mod publish;
 mod sharing;
 mod two_way;
+mod verdicts;
 mod waits;
 mod write;
 
