@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use super::target::Target;
 use super::window::Fate;
 use super::worker::{End, Worker};
-use crate::routes::waits;
 
 /// A refusal that comes within this time of asking is not of a change that was missed.
 const FRESH_FOR: Duration = Duration::from_secs(60);
@@ -27,7 +26,7 @@ impl Worker {
         let current = parts.target();
         if Arc::ptr_eq(&current, &stale) {
             let load = || Target::load(&route.config.name, &route.flow, &parts.program, &route.shared);
-            let loaded = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
+            let loaded = Arc::new(self.until_done(load).await?);
             *parts.target.lock() = Arc::clone(&loaded);
             self.target = loaded;
         } else {
