@@ -158,9 +158,22 @@ impl RouteProducer {
         self.outcome(handed).await
     }
 
+    /// Writes `records` in order, where none of them is a position.
+    ///
+    /// # Errors
+    /// As [`RouteProducer::write`].
+    pub async fn write_records(&mut self, records: Vec<Record>) -> Result<Written, WriteError> {
+        let handed = self.begin(records, None);
+        self.outcome(handed).await
+    }
+
     /// Gives a transaction to the producer's thread, which begins it at once, whether or not anybody waits for
     /// its outcome yet.
     pub fn hand_over(&mut self, records: Vec<Record>, position: Record) -> Handed {
+        self.begin(records, Some(position))
+    }
+
+    fn begin(&mut self, records: Vec<Record>, position: Option<Record>) -> Handed {
         if self.in_doubt {
             return Handed(Err(cut_off()));
         }

@@ -64,32 +64,46 @@ pub(super) enum Interrupted {
 pub(super) async fn until_done<T, F>(
     status: &RouteStatus,
     stopped: impl Future<Output = ()>,
+    operation: impl FnMut() -> F,
+) -> Result<T, Interrupted>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut before = None;
+    let done = until_done_shown(stopped, operation, |failure, tried, pause| {
+        before.get_or_insert_with(|| status.state());
+        show(status, failure, tried, pause);
+    });
+    let done = done.await?;
+    if let Some(before) = before {
+        status.waited(before);
+    }
+    Ok(done)
+}
+
+/// The same with waits that `show` shows.
+pub(super) async fn until_done_shown<T, F>(
+    stopped: impl Future<Output = ()>,
     mut operation: impl FnMut() -> F,
+    mut show: impl FnMut(&Failure, Tried, Duration),
 ) -> Result<T, Interrupted>
 where
     F: Future<Output = Result<T, Failure>>,
 {
     let mut pauses = Pauses::new();
-    let mut before = None;
     tokio::pin!(stopped);
     loop {
         let failure = tokio::select! {
             () = &mut stopped => return Err(Interrupted::Stopped),
             result = operation() => match result {
-                Ok(value) => {
-                    if let Some(before) = before {
-                        status.waited(before);
-                    }
-                    return Ok(value);
-                }
+                Ok(value) => return Ok(value),
                 Err(failure) => failure,
             },
         };
         let Some(pause) = pauses.after(&failure) else {
             return Err(Interrupted::Failed(failure));
         };
-        before.get_or_insert_with(|| status.state());
-        show(status, &failure, pauses.tried(), pause);
+        show(&failure, pauses.tried(), pause);
         tokio::select! {
             () = &mut stopped => return Err(Interrupted::Stopped),
             () = tokio::time::sleep(pause) => {}

@@ -53,6 +53,8 @@ pub(super) struct OrgCounters {
     pub(super) collections_calls: Counter,
     pub(super) records_saved: Counter,
     pub(super) bulk_jobs: Counter,
+    pub(super) largest_publish_events: Counter,
+    pub(super) largest_publish_bytes: Counter,
 }
 
 /// One topic's numbers at a moment.
@@ -96,6 +98,10 @@ pub struct OrgCounts {
     pub records_saved: u64,
     /// Jobs of Bulk API 2.0 that were created.
     pub bulk_jobs: u64,
+    /// The most events of one publish request, refused ones too.
+    pub largest_publish_events: u64,
+    /// The same of a request's bytes.
+    pub largest_publish_bytes: u64,
 }
 
 impl TopicCounters {
@@ -130,6 +136,8 @@ impl OrgCounters {
             collections_calls: self.collections_calls.get(),
             records_saved: self.records_saved.get(),
             bulk_jobs: self.bulk_jobs.get(),
+            largest_publish_events: self.largest_publish_events.get(),
+            largest_publish_bytes: self.largest_publish_bytes.get(),
         }
     }
 }

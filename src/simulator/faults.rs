@@ -4,8 +4,11 @@
 //! On `Subscribe` it may let `after_events` events pass first. A [`StreamMode`] is how all streams of a topic
 //! behave until it is changed. Running streams are ended by [`Ending`].
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tonic::Status;
 
 use super::errors;
@@ -97,7 +100,7 @@ pub struct Fault {
     /// `Subscribe` alone: events that the stream delivers first.
     #[serde(default)]
     pub after_events: u64,
-    /// A wait before anything else.
+    /// A wait before anything else; of a publication, at most until faults are cleared.
     #[serde(default)]
     pub delay_ms: u64,
     /// It meets one such call in so many, at random; 0 and 1: each.
@@ -165,7 +168,10 @@ impl Fault {
 
 /// Faults that still wait, each for a number of calls.
 #[derive(Debug)]
-pub(super) struct Waiting<F>(Mutex<Vec<F>>);
+pub(super) struct Waiting<F> {
+    faults: Mutex<Vec<F>>,
+    cleared: Notify,
+}
 
 /// Whether a thing comes up that does once in `one_in` times; the seed moves on. 0 and 1: always.
 pub(super) fn comes_up(one_in: u32, seed: &mut u64) -> bool {
@@ -187,18 +193,21 @@ pub(super) trait Counted: Clone {
 
 impl<F> Default for Waiting<F> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self {
+            faults: Mutex::default(),
+            cleared: Notify::new(),
+        }
     }
 }
 
 impl<F: Counted> Waiting<F> {
     pub(super) fn push(&self, fault: F) {
-        self.0.lock().push(fault);
+        self.faults.lock().push(fault);
     }
 
     /// The first fault that waits for such a call, used up by one.
     pub(super) fn take_first(&self, meets: impl FnMut(&mut F) -> bool) -> Option<F> {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.faults.lock();
         let index = waiting.iter_mut().position(meets)?;
         let fault = waiting.get_mut(index)?;
         *fault.times_left() -= 1;
@@ -210,11 +219,20 @@ impl<F: Counted> Waiting<F> {
     }
 
     pub(super) fn clear(&self) {
-        self.0.lock().clear();
+        self.faults.lock().clear();
+        self.cleared.notify_waiters();
+    }
+
+    /// What a fault delays, until then or until the faults are taken back.
+    pub(super) async fn delay(&self, delay_ms: u64) {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(delay_ms)) => {}
+            () = self.cleared.notified() => {}
+        }
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.0.lock().len()
+        self.faults.lock().len()
     }
 }
 

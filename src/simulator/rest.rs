@@ -61,7 +61,7 @@ pub struct RestFault {
     /// Of that chance. It moves on with every request.
     #[serde(default)]
     pub seed: u64,
-    /// Before the request is done.
+    /// Before the request is done; at most until faults are cleared.
     #[serde(default)]
     pub delay_ms: u64,
     /// After the request was done: the events that tell of it come before the answer.

@@ -85,14 +85,14 @@ impl Transaction<'_> {
     pub(super) fn exactly_once(
         &self,
         mut records: Vec<Record>,
-        position: Record,
+        position: Option<Record>,
     ) -> Result<Duration, WriteError> {
         self.producer.context().begin();
         if let Err(error) = self.producer.begin_transaction() {
             return Err(self.lost(&error));
         }
         let place = records.len();
-        records.push(position);
+        records.extend(position);
         if let Err(trouble) = self.deliver(records, place) {
             return Err(self.abort(trouble));
         }
@@ -110,11 +110,15 @@ impl Transaction<'_> {
         }
     }
 
-    pub(super) fn at_least_once(&self, records: Vec<Record>, position: Record) -> Result<(), WriteError> {
+    pub(super) fn at_least_once(
+        &self,
+        records: Vec<Record>,
+        position: Option<Record>,
+    ) -> Result<(), WriteError> {
         self.producer.context().begin();
         let none = records.len();
         self.deliver(records, none)
-            .and_then(|()| self.deliver(vec![position], 0))
+            .and_then(|()| self.deliver(position.into_iter().collect(), 0))
             .map_err(|trouble| match self.drain() {
                 Ok(()) => trouble.into_error(),
                 Err(lost) => lost,

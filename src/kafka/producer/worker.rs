@@ -31,7 +31,7 @@ const SENT_BACK_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) records: Vec<Record>,
-    pub(super) position: Record,
+    pub(super) position: Option<Record>,
     pub(super) reply: oneshot::Sender<Result<Written, WriteError>>,
 }
 
@@ -111,7 +111,7 @@ impl Worker {
         &self,
         producer: &BaseProducer<Deliveries>,
         records: Vec<Record>,
-        position: Record,
+        position: Option<Record>,
         settled_at: &mut Instant,
     ) -> Result<Written, WriteError> {
         let started = Instant::now();

@@ -17,7 +17,6 @@ use super::worker::{End, Worker};
 use crate::config::{Operation, SalesforceTarget, ToSalesforceConfig, Via};
 use crate::error::{ErrorKind, Failure};
 use crate::routes::loop_guard::Announced;
-use crate::routes::waits;
 use crate::salesforce::rest::{BulkResult, JobState, RowVerdict, WriteTarget, bulk_csv, bulk_key};
 
 /// A job of more rows is split by Salesforce into batches of so many, which run side by side.
@@ -207,12 +206,12 @@ impl Worker {
         // From here on it may run: the note is what keeps an order over restarts.
         let id = job.id;
         let begin = || rest.complete_bulk_job(&id);
-        waits::until_done(&parts.route.status, self.over(), begin).await?;
+        self.until_done(begin).await?;
         let done = self.until_final(&id).await?;
         let mut verdicts = HashMap::new();
         for result in [BulkResult::Successful, BulkResult::Failed] {
             let read = || rest.bulk_results(&id, result, &rows.column);
-            for row in waits::until_done(&parts.route.status, self.over(), read).await? {
+            for row in self.until_done(read).await? {
                 let row = row.map_err(|error| {
                     let message = format!("the results of bulk job {id} cannot be read");
                     Failure::new(ErrorKind::Unknown, message).caused_by(error)

@@ -66,14 +66,14 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When Kafka does not take them all.
-    pub(super) async fn write(&self, mut records: Vec<Record>) -> Result<(), Failure> {
-        let Some(last) = records.pop() else { return Ok(()) };
+    pub(super) async fn write(&self, records: Vec<Record>) -> Result<(), Failure> {
+        let topic = records.last().map(|record| Arc::clone(&record.topic));
         let mut slot = self.producer.lock().await;
         let mut producer = match slot.take() {
             Some(producer) => producer,
             None => RouteProducer::idempotent(&self.shared.connection, Timing::DEFAULT).await?,
         };
-        match producer.write(records, last).await {
+        match producer.write_records(records).await {
             Ok(_) => {
                 *slot = Some(producer);
                 Ok(())
@@ -87,8 +87,11 @@ impl DeadLetters {
                 );
                 Err(Failure::new(ErrorKind::Denied, message).remedy(remedy))
             }
-            Err(WriteError::Aborted(failure) | WriteError::Lost(failure)) => {
+            Err(WriteError::Aborted(mut failure) | WriteError::Lost(mut failure)) => {
                 self.shared.topics.forget(&self.topic);
+                if let Some(topic) = topic.filter(|topic| !failure.message.contains(&**topic)) {
+                    failure.message = format!("topic {topic}: {}", failure.message);
+                }
                 Err(failure)
             }
         }

@@ -10,7 +10,6 @@ use super::target;
 use super::worker::{End, Worker};
 use crate::config::Operation;
 use crate::routes::loop_guard::{Announced, Intent, Settled};
-use crate::routes::waits;
 use crate::salesforce::rest::{RowVerdict, WriteError, WriteOutcome};
 
 impl Worker {
@@ -67,7 +66,7 @@ impl Worker {
             None => intents,
         };
         let announce = || route.shared.own_writes.announce(&intents);
-        Ok(waits::until_done(&route.status, self.over(), announce).await?)
+        Ok(self.until_done(announce).await?)
     }
 
     /// Tells what became of a request.

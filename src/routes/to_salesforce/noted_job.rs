@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::worker::{End, Worker};
 use crate::config::SalesforceTarget;
-use crate::routes::waits;
 use crate::salesforce::rest::{BulkJob, JobState};
 
 /// Between two looks at a running job.
@@ -28,7 +27,7 @@ impl Worker {
         }
         let key = self.job_key();
         let read = || shared.positions.read(&key, &|_| ());
-        let noted = waits::until_done(&route.status, self.over(), read).await?;
+        let noted = self.until_done(read).await?;
         let noted = noted.and_then(|json| serde_json::from_slice::<JobNote>(&json).ok());
         let Some(id) = noted.and_then(|note| note.job) else {
             return Ok(());
@@ -36,10 +35,10 @@ impl Worker {
         tracing::info!(job = id, "a bulk job of an earlier run is settled first");
         let rest = &shared.salesforce.rest;
         let look = || rest.bulk_job(&id);
-        let job = waits::until_done(&route.status, self.over(), look).await?;
+        let job = self.until_done(look).await?;
         if job.is_some_and(|job| job.state == JobState::Open) {
             let abort = || rest.abort_bulk_job(&id);
-            waits::until_done(&route.status, self.over(), abort).await?;
+            self.until_done(abort).await?;
         }
         self.until_final(&id).await?;
         self.note_job(None).await
@@ -52,7 +51,7 @@ impl Worker {
         let mut pause = LOOK_FIRST;
         loop {
             let look = || rest.bulk_job(id);
-            let job = waits::until_done(&parts.route.status, self.over(), look).await?;
+            let job = self.until_done(look).await?;
             self.parts.board.flows(&self.place);
             if job.as_ref().is_none_or(|job| job.state.is_final()) {
                 return Ok(job);
@@ -81,7 +80,7 @@ impl Worker {
         let value = serde_json::to_vec(&note).unwrap_or_default();
         let record = route.shared.positions.record(&self.job_key(), value);
         let store = || self.parts.dead_letters.write(vec![record.clone()]);
-        Ok(waits::until_done(&route.status, self.over(), store).await?)
+        Ok(self.until_done(store).await?)
     }
 }
 

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use super::target::Target;
 use super::window::Fate;
 use super::worker::{Current, End, Worker};
-use crate::routes::waits;
 
 impl Worker {
     /// What the last request met may be another schema: everything in the window is made anew for the target as it is
@@ -20,7 +19,7 @@ impl Worker {
         if current.asked <= self.sent {
             let asked = Instant::now();
             let load = || Target::load(&route.config.name, &route.flow, &parts.program, &route.shared);
-            let target = Arc::new(waits::until_done(&route.status, self.over(), load).await?);
+            let target = Arc::new(self.until_done(load).await?);
             current = Current { target, asked };
             *parts.current.lock() = current.clone();
         }

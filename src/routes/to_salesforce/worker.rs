@@ -22,6 +22,7 @@ use crate::routes::mapping::{DecodeError, Incoming, Program, Refusal, Source};
 use crate::routes::redrive::{Address, Outcome};
 use crate::routes::waits::{self, Interrupted, Pauses};
 use crate::runtime::clock;
+use crate::runtime::retry::Tried;
 use crate::runtime::shutdown::StopSignal;
 use crate::salesforce::rest::{ApiBudget, WRITE_RECORDS_MAX};
 
@@ -258,13 +259,33 @@ impl Worker {
     pub(super) async fn wait(&mut self, failure: &Failure, pause: Duration) {
         // What this request delivered is not to come again if the process dies meanwhile.
         self.commit();
-        let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
-        self.parts
-            .board
-            .waits(&self.place, failure, self.pauses.tried(), until_ms);
+        self.show_wait(failure, self.pauses.tried(), pause);
         let from = Instant::now();
         self.pause_until(from + pause).await;
         self.window.waited(from.elapsed());
+    }
+
+    fn show_wait(&self, failure: &Failure, tried: Tried, pause: Duration) {
+        let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
+        self.parts.board.waits(&self.place, failure, tried, until_ms);
+    }
+
+    /// Tries an operation until it succeeds, fails for good, or the worker is to stop. Its waits are the partition's:
+    /// what others do meanwhile does not hide them.
+    pub(super) async fn until_done<T, F>(&self, operation: impl FnMut() -> F) -> Result<T, Interrupted>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut has_waited = false;
+        let done = waits::until_done_shown(self.over(), operation, |failure, tried, pause| {
+            has_waited = true;
+            self.show_wait(failure, tried, pause);
+        });
+        let done = done.await;
+        if has_waited {
+            self.parts.board.is_quiet(&self.place);
+        }
+        done
     }
 
     /// What was lost before the partition's first record is told before anything of it is taken.
@@ -279,7 +300,7 @@ impl Worker {
             LostPositionPolicy::Halt => "halt",
         };
         let report = || parts.dead_letters.report(&lost, policy);
-        waits::until_done(&parts.route.status, self.over(), report).await?;
+        self.until_done(report).await?;
         tracing::error!(topic = %lost.topic, partition = lost.partition, from = lost.from_offset, to = lost.to_offset, "position lost: {}", lost.reason.text());
         self.count_gap(GapKind::LostPosition);
         self.stream.commit(lost.to_offset);
@@ -366,7 +387,7 @@ impl Worker {
                 Err(DecodeError::Failure(failure)) => Err(failure),
             }
         };
-        let decoded = match waits::until_done(&self.parts.route.status, self.over(), decode).await? {
+        let decoded = match self.until_done(decode).await? {
             Ok(decoded) => decoded,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -413,7 +434,7 @@ impl Worker {
         }
         let letters: Vec<_> = dead.iter().map(|(record, reason)| (record, reason)).collect();
         let store = || self.parts.dead_letters.store(&letters);
-        let times = waits::until_done(&self.parts.route.status, self.over(), store).await?;
+        let times = self.until_done(store).await?;
         for (record, _) in dead {
             self.stream.finished(record, Outcome::DeadLetter);
             tracing::warn!(topic = %record.topic, partition = record.partition, offset = record.offset, "dead letter");

@@ -161,7 +161,7 @@ async fn carry_out(simulator: &Control, request: Request, next: Next) -> Respons
         // Nobody hears it.
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     };
-    tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+    org.rest_faults.delay(fault.delay_ms).await;
     match &fault.refusal {
         _ if fault.cut => return cut(),
         Some(refusal) if !fault.lose_answer => return refusal.clone().into_response(),

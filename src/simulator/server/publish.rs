@@ -2,7 +2,6 @@
 //! event in the request's order. An event that is refused leaves its neighbours alone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use apache_avro::types::Value;
 use prost::Message as _;
@@ -35,7 +34,13 @@ pub(super) async fn publish(
     rpc: Rpc,
     caller: &Caller,
 ) -> Result<PublishResponse, Status> {
-    if request.encoded_len() > REQUEST_BYTES_MAX {
+    let bytes = request.encoded_len();
+    let counters = &org.counters;
+    counters
+        .largest_publish_events
+        .at_least(request.events.len() as u64);
+    counters.largest_publish_bytes.at_least(bytes as u64);
+    if bytes > REQUEST_BYTES_MAX {
         let text = "upstream connect error or disconnect/reset before headers. reset reason: remote reset";
         return Err(Status::unavailable(text));
     }
@@ -48,7 +53,7 @@ pub(super) async fn publish(
     let fault = org.faults.take(rpc, &request.topic_name);
     let mut answer_lost = None;
     if let Some(fault) = fault {
-        tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+        org.faults.delay(fault.delay_ms).await;
         let status = caller.refusal(rpc, &fault.then);
         match status {
             Some(status) if fault.then == Then::LoseAnswer => answer_lost = Some(status),

@@ -52,6 +52,9 @@ async fn published_events_reach_subscribers_and_bad_ones_fail_alone() {
         .results;
     let failed: Vec<_> = results.iter().map(|result| result.error.is_some()).collect();
     assert_eq!(failed, [false, false, true, true, true, true]);
+    let counts = org.org_counts();
+    assert_eq!(counts.largest_publish_events, 6);
+    assert!((1024 * 1024..1024 * 1024 + 1024).contains(&counts.largest_publish_bytes));
     let keys: Vec<_> = results
         .iter()
         .map(|result| result.correlation_key.as_str())

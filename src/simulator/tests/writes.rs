@@ -716,6 +716,28 @@ async fn an_event_comes_before_the_answer_or_long_after_the_write() {
 }
 
 #[tokio::test]
+async fn a_delayed_request_is_carried_out_when_faults_are_cleared() {
+    let org = start(SimulatorSettings::default()).await;
+    let writer = Writer::new(&org);
+    org.rest_fault(RestFault {
+        delay_ms: u64::MAX,
+        ..RestFault::default()
+    });
+    let records = json!([account("A-1", json!({"Name": "Acme"}))]);
+    let held = writer.upsert(&records);
+    let asked = org.org_counts().rest_requests;
+    let cleared = async {
+        while org.org_counts().rest_requests == asked || org.faults_waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(events(&org, ACCOUNTS).is_empty());
+        org.clear_faults();
+    };
+    let (results, ()) = tokio::join!(held, cleared);
+    assert_eq!(results[0]["success"], json!(true));
+}
+
+#[tokio::test]
 async fn a_days_requests_are_used_up_and_come_back() {
     let org = start(SimulatorSettings::default()).await;
     let writer = Writer::new(&org);

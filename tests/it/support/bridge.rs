@@ -25,7 +25,9 @@ pub struct Setup {
     pub login_url: String,
     pub client_secret: String,
     pub shutdown_timeout: String,
-    /// More lines for the section `kafka`.
+    /// More lines for the section `salesforce`.
+    pub salesforce: String,
+    /// The same for `kafka`.
     pub kafka: String,
     /// The URL of a schema registry, if there is one.
     pub registry: Option<String>,
@@ -52,6 +54,7 @@ impl Setup {
             login_url: login_url.to_owned(),
             client_secret: "simulated-secret".to_owned(),
             shutdown_timeout: "30s".to_owned(),
+            salesforce: String::new(),
             kafka: String::new(),
             registry: None,
             admin: String::new(),
@@ -70,6 +73,7 @@ impl Setup {
             login_url,
             client_secret,
             shutdown_timeout,
+            salesforce,
             kafka,
             registry,
             admin,
@@ -81,7 +85,7 @@ impl Setup {
         });
         format!(
             "bridge:\n  name: {name}\n  instance: {instance}\n  shutdown_timeout: {shutdown_timeout}\n\
-             salesforce:\n  login_url: {login_url}\n  pubsub_url: {pubsub_url}\n  auth:\n    flow: client_credentials\n    client_id: 3MVG9.simulated.client\n    client_secret: {client_secret}\n\
+             salesforce:\n{salesforce}  login_url: {login_url}\n  pubsub_url: {pubsub_url}\n  auth:\n    flow: client_credentials\n    client_id: 3MVG9.simulated.client\n    client_secret: {client_secret}\n\
              kafka:\n  bootstrap_servers: {bootstrap}\n{kafka}{registry}\
              admin:\n  listen: 127.0.0.1:{admin_port}\n{admin}\
              log: {{ format: json, level: info }}\n\

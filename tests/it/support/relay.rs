@@ -1,5 +1,5 @@
-//! A way to a broker on which commits go astray: whole requests are relayed, and the answer, or the request
-//! itself, of a transaction's end can be lost. A broker advertises the relay's address, so all go through it.
+//! A way to a broker on which requests go astray: they are relayed as a whole, and the answer, or the request itself, of
+//! a transaction's end can be lost, and so can what is produced to one topic. A broker advertises the relay's address, so all go through it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// `EndTxn` in Kafka's protocol: commit or abort.
+/// `Produce` in Kafka's protocol.
+const PRODUCE: [u8; 2] = 0_u16.to_be_bytes();
+/// `EndTxn`: commit or abort.
 const END_TXN: [u8; 2] = 26_u16.to_be_bytes();
 
 /// What becomes of the end of a transaction. Once one is lost, its connection is dumb for good.
@@ -36,6 +38,15 @@ pub struct Relay {
 struct Road {
     broker: OnceLock<String>,
     commits: Mutex<Commits>,
+    withheld: Mutex<Option<String>>,
+}
+
+impl Road {
+    fn is_withheld(&self, request: &[u8]) -> bool {
+        let topic = self.withheld.lock();
+        let names = |topic: &String| request.windows(topic.len()).any(|part| part == topic.as_bytes());
+        request.starts_with(&PRODUCE) && topic.as_ref().is_some_and(names)
+    }
 }
 
 impl Relay {
@@ -45,6 +56,7 @@ impl Relay {
         let road = Arc::new(Road {
             broker: OnceLock::new(),
             commits: Mutex::new(Commits::Pass),
+            withheld: Mutex::default(),
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, Arc::clone(&road)));
@@ -71,6 +83,12 @@ impl Relay {
 
     pub fn commits(&self, commits: Commits) {
         *self.road.commits.lock() = commits;
+    }
+
+    /// The broker never hears of what is produced to this topic, until there is none. A connection that one such request
+    /// took is dumb for good.
+    pub fn withhold(&self, topic: Option<&str>) {
+        *self.road.withheld.lock() = topic.map(str::to_owned);
     }
 }
 
@@ -111,6 +129,9 @@ async fn requests(
         from.read_exact(&mut request).await?;
         let commits = *road.commits.lock();
         if request.starts_with(&END_TXN) && commits != Commits::Pass {
+            dumb.cancel();
+        }
+        if road.is_withheld(&request) {
             dumb.cancel();
         }
         if !dumb.is_cancelled() || commits == Commits::AnswerLost {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -56,6 +56,8 @@ pub async fn produce(bootstrap: &str, topic: &str, records: &[(&str, Option<&str
         .set("enable.idempotence", "true")
         .set("linger.ms", "5")
         .set("partitioner", "murmur2_random")
+        // What is too large is the topic's to say.
+        .set("message.max.bytes", "8000000")
         .create()
         .expect("a producer");
     let sent: Vec<_> = records
@@ -147,6 +149,16 @@ pub async fn config(bootstrap: &str, topic: &str, key: &str) -> Option<String> {
         .expect("the broker answers");
     let found = described.into_iter().next()?.expect("the topic is described");
     found.get(key)?.value.clone()
+}
+
+/// Sets one of a topic's settings; those that were given when it was made are defaults again.
+pub async fn set_config(bootstrap: &str, topic: &str, key: &str, value: &str) {
+    let wanted = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+    let altered = admin(bootstrap)
+        .alter_configs([&wanted], &AdminOptions::new())
+        .await
+        .expect("the broker answers");
+    assert!(altered.iter().all(Result::is_ok), "{topic}: {altered:?}");
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

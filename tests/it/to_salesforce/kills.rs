@@ -6,19 +6,17 @@
 //! order, the records and the moments are drawn from a seed, which is printed and can be given as
 //! `SFBRIDGE_TEST_SEED`.
 
-use std::time::Duration;
-
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sfbridge::simulator::Simulator;
 use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::rest::RestFault;
 
 use super::oracle::{Orders, Publications};
-use super::{an_org, by_key, committed, dead_letters, finished, orders, published, seed, shipped};
+use super::{
+    an_org, by_key, cluster_id, committed, dead_letters, finished, orders, published, seed, shipped,
+};
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::broker::Broker;
@@ -248,18 +246,6 @@ impl Storm {
         self.stop(0).await;
         self.stop(1).await;
     }
-
-    async fn cluster(&self) -> String {
-        let kafka = self.kafka().to_owned();
-        let asked = tokio::task::spawn_blocking(move || {
-            let client: BaseConsumer = ClientConfig::new()
-                .set("bootstrap.servers", kafka)
-                .create()
-                .unwrap();
-            client.client().fetch_cluster_id(Duration::from_secs(10)).unwrap()
-        });
-        asked.await.unwrap()
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -286,7 +272,7 @@ async fn the_org_ends_as_the_last_versions_say_and_every_event_was_published_thr
     let org = by_key(&storm.org, "Order__c", "Order_Number__c");
     let compared = storm.orders.assert_org(&org);
     let records = read_all(storm.kafka(), &storm.topics[1], Isolation::ReadCommitted).await;
-    let publications = Publications::of(&storm.cluster().await, &storm.topics[1], &records);
+    let publications = Publications::of(&cluster_id(storm.kafka()).await, &storm.topics[1], &records);
     let findings = publications.compare(&published(&storm.org, SHIPPED));
     eprintln!(
         "kills: {} records into {compared} orders compared; {} events compared, {} repeated; {} failures in the logs",

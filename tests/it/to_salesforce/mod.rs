@@ -3,12 +3,14 @@
 mod avro;
 mod bad_records;
 mod bulk;
+mod handover;
 mod kills;
 mod lost_offsets;
 mod operations;
 mod oracle;
 mod order;
 mod publish;
+mod requests;
 mod sharing;
 mod two_way;
 mod verdicts;
@@ -115,6 +117,19 @@ fn published(org: &Simulator, topic: &str) -> Vec<String> {
         ids.extend(events.into_iter().map(|event| event.id));
         from = next;
     }
+}
+
+/// The cluster's id, which the ids of events hold.
+async fn cluster_id(kafka: &str) -> String {
+    let kafka = kafka.to_owned();
+    let asked = tokio::task::spawn_blocking(move || {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", kafka)
+            .create()
+            .unwrap();
+        client.client().fetch_cluster_id(Duration::from_secs(10)).unwrap()
+    });
+    asked.await.unwrap()
 }
 
 /// What a route's group has committed in each partition of a topic; None: nothing.
