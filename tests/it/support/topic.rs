@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -213,12 +213,28 @@ pub async fn ends(bootstrap: &str, topic: &str, isolation: Isolation) -> Vec<i64
         let partitions = metadata.topics()[0].partitions().iter();
         partitions
             .map(|partition| {
-                let watermarks = client.fetch_watermarks(&topic, partition.id(), CALL_TIMEOUT);
-                watermarks.expect("the broker answers").1
+                let watermarks = || client.fetch_watermarks(&topic, partition.id(), CALL_TIMEOUT);
+                once_led(watermarks).1
             })
             .collect()
     })
     .await
+}
+
+/// A broker that has just started does not lead its partitions at once.
+fn once_led<T>(ask: impl Fn() -> Result<T, KafkaError>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Err(error)
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NotLeaderForPartition)
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            answer => return answer.expect("the broker answers"),
+        }
+    }
 }
 
 /// All records of a topic, partition by partition, up to where this isolation lets a reader go now.
