@@ -10,11 +10,14 @@ use tokio::time::Instant;
 
 use super::worker::{End, Worker};
 use crate::config::SalesforceTarget;
+use crate::error::{ErrorKind, Failure};
 use crate::salesforce::rest::{BulkJob, JobState};
 
 /// Between two looks at a running job.
 const LOOK_FIRST: Duration = Duration::from_millis(500);
 const LOOK_CAP: Duration = Duration::from_secs(20);
+/// A job that takes longer is shown as a wait.
+const SHOWN_AFTER: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// What an earlier worker of the partition left under way.
@@ -48,15 +51,20 @@ impl Worker {
     pub(super) async fn until_final(&mut self, id: &str) -> Result<Option<BulkJob>, End> {
         let parts = Arc::clone(&self.parts);
         let rest = &parts.route.shared.salesforce.rest;
-        let mut pause = LOOK_FIRST;
+        let (begun, mut pause) = (Instant::now(), LOOK_FIRST);
         loop {
             let look = || rest.bulk_job(id);
             let job = self.until_done(look).await?;
-            self.parts.board.flows(&self.place);
-            if job.as_ref().is_none_or(|job| job.state.is_final()) {
+            let Some(running) = job.as_ref().filter(|job| !job.state.is_final()) else {
+                self.parts.board.flows(&self.place);
                 return Ok(job);
+            };
+            if begun.elapsed() < SHOWN_AFTER {
+                self.parts.board.flows(&self.place);
+                self.pause_until(Instant::now() + pause).await;
+            } else {
+                self.wait(&unfinished(running), pause).await;
             }
-            self.pause_until(Instant::now() + pause).await;
             if self.is_over() {
                 return Err(End::Over);
             }
@@ -82,6 +90,18 @@ impl Worker {
         let store = || self.parts.dead_letters.write(vec![record.clone()]);
         Ok(self.until_done(store).await?)
     }
+}
+
+/// Why nothing goes while a job runs.
+fn unfinished(job: &BulkJob) -> Failure {
+    let message = format!(
+        "Salesforce has not finished bulk job {} yet: it is {}, {} of its records are tried",
+        job.id,
+        job.state.name(),
+        job.processed
+    );
+    Failure::new(ErrorKind::Transient, message)
+        .remedy("it goes on by itself; Setup, Bulk Data Load Jobs shows what the org's jobs wait for")
 }
 
 /// What is stored of a partition's job, under `<route>@<topic>[<partition>]` in the positions topic.

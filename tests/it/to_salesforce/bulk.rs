@@ -7,7 +7,7 @@ use sfbridge::simulator::Simulator;
 use sfbridge::simulator::bulk::{BulkFault, BulkRules};
 use sfbridge::simulator::rest::RestFault;
 
-use super::{an_org, by_key, customers, dead_letters, finished, produce_customers};
+use super::{an_org, by_key, customers, dead_letters, finished, produce_customers, until_waiting};
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::broker;
@@ -107,7 +107,7 @@ async fn the_job_of_a_killed_owner_is_settled_before_a_later_version_is_written(
     let org = an_org().await;
     org.set_bulk_rules(BulkRules {
         queued_ms: 500,
-        processing_ms: 8_000,
+        processing_ms: 25_000,
         seed: 1,
     });
     let from = unique("customers");
@@ -142,6 +142,11 @@ async fn the_job_of_a_killed_owner_is_settled_before_a_later_version_is_written(
             .then_some(())
     })
     .await;
+    let state = until_waiting(&bridge, "customers", "InProgress").await;
+    assert!(
+        state["remedy"].as_str().unwrap().contains("Bulk Data Load Jobs"),
+        "{state}"
+    );
     until(PATIENCE, "both versions once more", || async {
         let written = bridge.metric("sfbridge_records_written_total", "outcome=\"written\"");
         (written.await >= 2.0 * RECORDS as f64).then_some(())
