@@ -79,7 +79,10 @@ fn pause(tries: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::routes::to_salesforce::window::{Kind, Next, Rules, Window};
     use crate::salesforce::rest::BoundedReason;
 
     fn refusal() -> RowRefusal {
@@ -119,6 +122,62 @@ mod tests {
             panic!("no dead letter")
         };
         assert_eq!(reason, "Account: UNABLE_TO_LOCK_ROW: m (fields Name)");
+    }
+
+    /// A worker's tries of a record that is refused each time: how many there were, and how long they took. Before
+    /// the one of this number, Salesforce is away for ten minutes.
+    async fn tries_of_a_child_without_parent(away_before: Option<u32>) -> (u32, Duration) {
+        let mut window = Window::new(Rules {
+            records_max: 1,
+            bytes_max: 1,
+            is_strict: false,
+        });
+        window.push(0, Kind::Write, None, 1, ());
+        let (start, action) = (
+            Instant::now(),
+            RowAction::RetryBounded(BoundedReason::ParentMissing),
+        );
+        loop {
+            match window.next(Instant::now()) {
+                Next::Send(places) => assert_eq!(places, [0]),
+                Next::Wait(until) => {
+                    tokio::time::sleep_until(until).await;
+                    continue;
+                }
+                Next::Empty => panic!("it is open"),
+            }
+            let now = Instant::now();
+            let item = window.item(0).unwrap();
+            let (tries, since) = (item.tries, item.failing_for(now));
+            assert!(tries < 100, "for ever");
+            match of_row(&refusal(), action, "Contact", tries, since) {
+                Outcome::Again(pause) => window.again(0, now, pause),
+                Outcome::DeadLetter(_) => return (tries + 1, start.elapsed()),
+                other => panic!("{other:?}"),
+            }
+            if away_before == Some(tries + 1) {
+                let time = Duration::from_secs(600);
+                tokio::time::sleep(time).await;
+                window.waited(time);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_whose_parent_never_comes_is_a_dead_letter_after_two_minutes_of_tries() {
+        let (tries, time) = tries_of_a_child_without_parent(None).await;
+        assert!((10..20).contains(&tries), "{tries}");
+        let longest = BOUNDED_FOR + PAUSE_CAP;
+        assert!(time >= BOUNDED_FOR && time <= longest, "{time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_salesforce_is_away_a_childs_time_does_not_pass() {
+        let (tries, _) = tries_of_a_child_without_parent(None).await;
+        let (with_outage, time) = tries_of_a_child_without_parent(Some(3)).await;
+        // The pause of the third try was over when Salesforce came back.
+        assert!((tries..=tries + 1).contains(&with_outage), "{with_outage}");
+        assert!(time >= Duration::from_secs(600) + BOUNDED_FOR, "{time:?}");
     }
 
     #[test]

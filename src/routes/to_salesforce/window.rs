@@ -42,12 +42,20 @@ pub(super) struct Item<T> {
     /// Tries so far that ended with a verdict about this record.
     pub(super) tries: u32,
     /// When it first failed by itself.
-    pub(super) failed_first: Option<Instant>,
+    failed_first: Option<Instant>,
     not_before: Option<Instant>,
     /// A row that failed by itself is tried alone: it must not hold the others' locks.
     is_alone: bool,
     /// Of a request that was refused as a whole: at most so many with it.
     with_at_most: usize,
+}
+
+impl<T> Item<T> {
+    /// Since it first failed by itself; what was waited for meanwhile set aside.
+    pub(super) fn failing_for(&self, now: Instant) -> Duration {
+        let since = |first| now.saturating_duration_since(first);
+        self.failed_first.map_or(Duration::ZERO, since)
+    }
 }
 
 /// How a record ended.
@@ -297,6 +305,19 @@ impl<T> Window<T> {
             item.is_alone = true;
             item.failed_first.get_or_insert(now);
             item.not_before = Some(now + pause);
+        }
+    }
+
+    /// For so long nothing went at all: what a record waits for had no chance to come either.
+    pub(super) fn waited(&mut self, time: Duration) {
+        for slot in &mut self.slots {
+            if let Slot::Open(Item {
+                failed_first: Some(first),
+                ..
+            }) = slot
+            {
+                *first += time;
+            }
         }
     }
 

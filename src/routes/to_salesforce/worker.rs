@@ -245,12 +245,14 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) async fn wait(&self, failure: &Failure, pause: Duration) {
+    pub(super) async fn wait(&mut self, failure: &Failure, pause: Duration) {
         let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
         self.parts
             .board
             .waits(&self.place, failure, self.pauses.tried(), until_ms);
-        self.pause_until(Instant::now() + pause).await;
+        let from = Instant::now();
+        self.pause_until(from + pause).await;
+        self.window.waited(from.elapsed());
     }
 
     /// What was lost before the partition's first record is told before anything of it is taken.

@@ -238,9 +238,7 @@ impl Worker {
                 continue;
             };
             let tries = item.tries;
-            let since = item
-                .failed_first
-                .map_or(Duration::ZERO, |first| now.duration_since(first));
+            let since = item.failing_for(now);
             let action = row_action(&refusal, operation, external_id);
             match outcome::of_row(&refusal, action, &target.sobject, tries, since) {
                 Outcome::Done => done.push(place),
