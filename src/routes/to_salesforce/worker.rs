@@ -246,6 +246,8 @@ impl Worker {
     }
 
     pub(super) async fn wait(&mut self, failure: &Failure, pause: Duration) {
+        // What this request delivered is not to come again if the process dies meanwhile.
+        self.commit();
         let until_ms = clock::now_ms() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
         self.parts
             .board

@@ -11,6 +11,7 @@ mod order;
 mod publish;
 mod sharing;
 mod two_way;
+mod verdicts;
 mod waits;
 mod write;
 
