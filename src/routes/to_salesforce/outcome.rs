@@ -149,6 +149,7 @@ mod tests {
             let now = Instant::now();
             let item = window.item(0).unwrap();
             let (tries, since) = (item.tries, item.failing_for(now));
+            assert!(tries < 100, "for ever");
             match of_row(&refusal(), action, "Contact", tries, since) {
                 Outcome::Again(pause) => window.again(0, now, pause),
                 Outcome::DeadLetter(_) => return (tries + 1, start.elapsed()),
