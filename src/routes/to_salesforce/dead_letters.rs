@@ -80,11 +80,15 @@ impl DeadLetters {
             }
             Err(WriteError::Refused(refusal)) => {
                 *slot = Some(producer);
-                let message = format!("topic {} refuses a record: {}", refusal.topic, refusal.reason);
-                let remedy = format!(
-                    "raise max.message.bytes of {}, then restart the route",
-                    refusal.topic
-                );
+                let topic = &refusal.topic;
+                let message = format!("topic {topic} refuses a record: {}", refusal.reason);
+                let remedy = if refusal.too_large {
+                    format!("raise max.message.bytes of {topic}, then restart the route")
+                } else {
+                    format!(
+                        "compare the configuration of {topic} with the one the bridge gives it, then restart the route"
+                    )
+                };
                 Err(Failure::new(ErrorKind::Denied, message).remedy(remedy))
             }
             Err(WriteError::Aborted(mut failure) | WriteError::Lost(mut failure)) => {
