@@ -193,7 +193,7 @@ fn script(command: &str) -> String {
     if let Some(words) = goes_on(command) {
         let pid = "\"$HOME/program.pid\"";
         return format!(
-            "{begin}rm -f {pid}\n{{ {command}; }} >said 2>complained &\nuntil grep -q '{words}' said complained; do\n  kill -0 $! 2>/dev/null || break\n  sleep 0.1\ndone\n\
+            "{begin}rm -f {pid}; : >said; : >complained\n{{ {command}; }} >said 2>complained &\nuntil grep -q '{words}' said complained; do\n  kill -0 $! 2>/dev/null || break\n  sleep 0.1\ndone\n\
              kill -INT $(cat {pid})\nwait $!; code=$?\ncat said; cat complained >&2\nexit $code\n"
         );
     }
