@@ -124,7 +124,6 @@ async function operator() {
   const text = (key) => page.$eval(`[data-key=${key}]`, (node) => node.innerText);
   seen.page = { states: await text("states"), deliveries: await text("deliveries"), events: await text("events"), dead: await text("dead"), facts: await text("facts"), contracts: await text("contracts") };
   seen.overflow.push(await overflow(page));
-  await picture(page, "status-flowing", "[data-key=deliveries]");
   await page.goto(`${given.url}/#/routes/${halted}`);
   await page.waitForSelector("[data-key=error]");
   seen.page.error = await text("error");
@@ -136,6 +135,9 @@ async function operator() {
   seen.page.letters = await text("letters");
   seen.page.records = await text("events");
   seen.page.payloads = await text("payloads");
+  await page.goto(`${given.url}/#/routes/${flowing}`);
+  await state(page, flowing, ["streaming", "idle"]);
+  await picture(page, "status-flowing", "[data-key=deliveries]");
   await page.goto(`${given.url}/#/routes/nobody`);
   await page.waitForFunction(() => document.querySelector(".summary")?.textContent.includes("no route nobody"));
   await page.close();
