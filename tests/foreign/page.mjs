@@ -51,10 +51,15 @@ const samples = (page, many) => page.waitForFunction(
     && [...document.querySelectorAll("figure .stroke")].some((line) => (line.getAttribute("d").match(/L/g) ?? []).length >= least),
   { timeout: 0 }, many,
 );
-const picture = async (page, name) => {
+/** Of the whole page, or of what stands above an element. */
+const picture = async (page, name, end) => {
   if (!given.images) return;
   mkdirSync(given.images, { recursive: true });
-  await page.screenshot({ path: join(given.images, `${name}.png`), fullPage: true });
+  const path = join(given.images, `${name}.png`);
+  if (!end) return page.screenshot({ path, fullPage: true });
+  await page.evaluate(() => scrollTo(0, 0));
+  const height = await page.$eval(end, (node) => node.getBoundingClientRect().top);
+  await page.screenshot({ path, clip: { x: 0, y: 0, width: page.viewport().width, height } });
 };
 /** With the keyboard alone. */
 const tabTo = async (page, selector) => {
@@ -117,7 +122,7 @@ async function operator() {
   await page.click(`${card(flowing)} h2 a`);
   await page.waitForSelector("[data-key=states] tbody tr");
   const text = (key) => page.$eval(`[data-key=${key}]`, (node) => node.innerText);
-  seen.page = { states: await text("states"), deliveries: await text("deliveries"), events: await text("events"), dead: await text("dead"), facts: await text("facts") };
+  seen.page = { states: await text("states"), deliveries: await text("deliveries"), events: await text("events"), dead: await text("dead"), facts: await text("facts"), contracts: await text("contracts") };
   seen.overflow.push(await overflow(page));
   await page.goto(`${given.url}/#/routes/${halted}`);
   await page.waitForSelector("[data-key=error]");
@@ -130,6 +135,9 @@ async function operator() {
   seen.page.letters = await text("letters");
   seen.page.records = await text("events");
   seen.page.payloads = await text("payloads");
+  await page.goto(`${given.url}/#/routes/${flowing}`);
+  await state(page, flowing, ["streaming", "idle"]);
+  await picture(page, "status-flowing", "[data-key=deliveries]");
   await page.goto(`${given.url}/#/routes/nobody`);
   await page.waitForFunction(() => document.querySelector(".summary")?.textContent.includes("no route nobody"));
   await page.close();
@@ -144,9 +152,11 @@ async function operator() {
   seen.still = await phone.$eval(".state svg", (node) => getComputedStyle(node).animationName);
   seen.overflow.push(await overflow(phone));
   await picture(phone, "status-phone");
-  await phone.goto(`${given.url}/#/routes/${back}`);
-  await phone.waitForSelector("[data-key=states] tbody tr");
-  seen.overflow.push(await overflow(phone));
+  for (const [route, key] of [[back, "letters"], [flowing, "contracts"], [halted, "error"]]) {
+    await phone.goto(`${given.url}/#/routes/${route}`);
+    await phone.waitForSelector(`[data-key=${key}]`);
+    seen.overflow.push(await overflow(phone));
+  }
   await phone.close();
 
   // The stream is not to be had, and a command is refused.

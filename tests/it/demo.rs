@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
 use crate::need;
+use crate::support::terminal::{self, INTERRUPT, Terminal};
 use crate::support::{broker, topic};
 
 fn demo(arguments: &[&str]) -> Child {
@@ -27,6 +28,12 @@ fn ended(child: Child) -> (Option<i32>, String, String) {
         String::from_utf8(output.stdout).unwrap(),
         String::from_utf8(output.stderr).unwrap(),
     )
+}
+
+fn interrupt(child: &Child) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// The number behind a word of the summary.
@@ -88,14 +95,7 @@ fn an_interrupt_ends_it_cleanly_with_the_same_check() {
             break;
         }
     }
-    let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    interrupt(&child);
     for line in lines {
         said.push_str(&line.unwrap());
         said.push('\n');
@@ -108,6 +108,91 @@ fn an_interrupt_ends_it_cleanly_with_the_same_check() {
         .read_to_string(&mut complaints)
         .unwrap();
     assert_all_arrived(child.wait().unwrap().code(), &said, &complaints);
+}
+
+/// What a line in a pipe tells of a route: its name, how many events came, and the rest.
+fn flow(line: &str) -> Option<(&str, u64, &str)> {
+    let (clock, told) = line.split_once(' ')?;
+    let (minutes, seconds) = clock.split_once(':')?;
+    minutes.parse::<u64>().and(seconds.parse::<u64>()).ok()?;
+    let (route, told) = told.split_once(' ')?;
+    let (_state, told) = told.split_once(": ")?;
+    let (events, rest) = told.strip_prefix("events ")?.split_once(", ")?;
+    Some((route, events.parse().ok()?, rest))
+}
+
+#[test]
+fn a_pipe_gets_lines_in_which_events_flow() {
+    let mut child = demo(&[]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let first = lines.by_ref().find(|line| flow(line).is_some()).expect("a line");
+    assert_eq!(flow(&first).unwrap().0, "crm-changes", "{first}");
+    for route in ["crm-changes", "orders-shipped"] {
+        let mut counts = lines.by_ref().filter_map(|line| {
+            let (name, events, rest) = flow(&line)?;
+            let is_seen = name == route && events > 0 && rest.contains(", last demo.");
+            is_seen.then_some(events)
+        });
+        let before = counts.next().expect("events that the reader has seen");
+        assert!(counts.any(|events| events > before), "{route}: more and more");
+    }
+    interrupt(&child);
+    let said = lines.collect::<Vec<_>>().join("\n");
+    let (code, _, complaints) = ended(child);
+    assert_all_arrived(code, &said, &complaints);
+}
+
+/// The counts of events in the table's rows of a route, in the order in which they were painted.
+fn painted(shown: &str, route: &str) -> Vec<u64> {
+    let whole = shown.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let rows = whole.filter_map(|line| {
+        let (_, row) = line.split_once(route)?;
+        let mut words = row.split_whitespace();
+        let _state = words.next()?;
+        words.next()?.parse().ok()
+    });
+    rows.collect()
+}
+
+#[tokio::test]
+async fn a_terminal_gets_a_table_that_is_painted_over_as_events_flow() {
+    need!("script", terminal::is_there());
+    let mut terminal = Terminal::run("demo");
+    terminal
+        .until("rows with more and more events", |shown| {
+            let counts = painted(shown, "crm-changes");
+            counts.iter().max() > counts.iter().filter(|count| **count > 0).min()
+        })
+        .await;
+    terminal.type_in(INTERRUPT).await;
+    let (code, shown) = terminal.ended().await;
+    let counts = painted(&shown, "crm-changes");
+    assert!(counts.is_sorted(), "{counts:?}");
+    let (before, summary) = shown.rsplit_once("Summary after").expect(&shown);
+    assert_all_arrived(code, summary, "");
+    for part in [
+        "ROUTE",
+        "LAST RECORD",
+        "Ctrl-C ends it with a summary",
+        "orders-shipped",
+    ] {
+        assert!(before.contains(part), "{part}: {shown}");
+    }
+    // Hidden while it is painted over, and there again at the end.
+    let [hide, show] = ["\u{1b}[?25l", "\u{1b}[?25h"];
+    assert!(
+        before.contains(hide) && shown.rfind(show) > shown.rfind(hide),
+        "{shown}"
+    );
+    let tables = before.matches("LAST RECORD").count();
+    let over = before.matches("A\u{1b}[J").count();
+    assert!(over + 1 >= tables, "{over} of {tables} painted over: {shown}");
+    assert!(
+        flow(&shown).is_none() && !shown.lines().any(|line| flow(line).is_some()),
+        "no lines beside it"
+    );
 }
 
 #[tokio::test]

@@ -7,10 +7,10 @@ use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
 
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
-use crate::support::broker;
 use crate::support::browser::Browser;
 use crate::support::topic::{self, unique};
 use crate::support::wait::until;
+use crate::support::{broker, registry};
 
 const TOKEN: &str = "s3cret-of-the-page";
 
@@ -26,13 +26,16 @@ fn luminance(colour: &str) -> u32 {
 async fn an_operator_sees_what_flows_and_what_is_stuck_and_acts() {
     let browser = need!("browser", Browser::find().await);
     let kafka = need!("kafka", broker::shared());
+    let registry = need!("registry", registry::shared());
     let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
     org.set_permitted("/data/ContactChangeEvent", false).unwrap();
     let (to, never, from) = (unique("accounts"), unique("contacts"), unique("customers"));
     topic::create(&kafka, &from, 1, &[]).await;
     let customer = json!({"Customer_Id__c": "c1", "Name": "One"}).to_string();
     let routes = [
-        json_route("account-changes", "/data/AccountChangeEvent", &to, ""),
+        format!(
+            "  - name: account-changes\n    from: {{ salesforce: /data/AccountChangeEvent, start: earliest }}\n    to: {{ kafka: {to}, format: avro }}\n"
+        ),
         json_route("contact-changes", "/data/ContactChangeEvent", &never, ""),
         format!(
             "  - name: customers\n    from: {{ kafka: [{from}], format: json, start: earliest }}\n    to:\n      salesforce: Account\n      operation: upsert\n      external_id: Customer_Id__c\n"
@@ -41,6 +44,7 @@ async fn an_operator_sees_what_flows_and_what_is_stuck_and_acts() {
     .concat();
     let mut setup = Setup::new(&unique("crm"), &kafka, &org, &routes);
     setup.admin = "  show_payloads: true\n".to_owned();
+    setup.registry = Some(registry.clone());
     let bridge = Bridge::start(&setup).await;
     topic::produce(&kafka, &from, &[("c1", Some(&customer)), ("bad", Some("{"))]).await;
     until(PATIENCE, "a dead letter and a record", || async {
@@ -75,6 +79,13 @@ async fn an_operator_sees_what_flows_and_what_is_stuck_and_acts() {
     acted(&seen);
     fits(&seen);
     hostile(&seen["hostile"]);
+    let route = bridge.route("account-changes").await.unwrap();
+    let subject = format!("{to}-value");
+    contract(
+        &seen,
+        &route["contracts"],
+        &in_registry(&registry, &subject).await,
+    );
     assert_ne!(
         bridge.route("account-changes").await.unwrap()["state"]["name"],
         "paused"
@@ -188,6 +199,49 @@ fn shown(seen: &Value) {
     );
 }
 
+/// The only version of a subject, as the registry tells it.
+async fn in_registry(registry: &str, subject: &str) -> Value {
+    let url = format!("{registry}/subjects/{subject}/versions/latest");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(url).send().await.unwrap();
+    answer.json().await.unwrap()
+}
+
+/// The contract that the records stand under: the page, the API and the registry say the same of it.
+fn contract(seen: &Value, told: &Value, registered: &Value) {
+    let (id, version) = (&registered["id"], &registered["version"]);
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+    for (key, of) in [
+        ("schema_id", id),
+        ("version", version),
+        ("subject", &registered["subject"]),
+    ] {
+        assert_eq!(&told[0][key], of, "{told}: {registered}");
+    }
+    let numbers = &seen["flowing"]["numbers"];
+    assert_eq!(
+        numbers["Contract id"],
+        format!("{id} (version {version})"),
+        "{numbers}"
+    );
+    assert_eq!(
+        seen["halted"]["numbers"].get("Contract id"),
+        None,
+        "nothing is written"
+    );
+    let word = |key: &str| told[0][key].as_str().unwrap();
+    let row = [
+        &id.to_string(),
+        &version.to_string(),
+        word("subject"),
+        word("topic"),
+        "AccountChangeEvent",
+        word("salesforce_schema"),
+    ];
+    let contracts = text(&seen["page"], "contracts");
+    assert!(contracts.ends_with(&row.join("\t")), "{contracts}");
+}
+
 fn acted(seen: &Value) {
     assert_eq!(seen["reached"], true, "the button can be reached by keyboard");
     assert_eq!(seen["outline"], "solid", "and is seen to be");
@@ -204,7 +258,7 @@ fn acted(seen: &Value) {
 
 fn fits(seen: &Value) {
     let overflow = seen["overflow"].as_array().unwrap();
-    assert_eq!(overflow.len(), 5);
+    assert_eq!(overflow.len(), 7);
     assert!(
         overflow.iter().all(|pixels| pixels.as_i64() <= Some(0)),
         "nothing stands out to the right: {overflow:?}"

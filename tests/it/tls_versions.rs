@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sfbridge::runtime::task::{Task, spawn};
+use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use crate::support::bridge::PATIENCE;
+use crate::need;
+use crate::support::bridge::{Bridge, PATIENCE, Setup, json_route};
+use crate::support::broker;
+use crate::support::topic::unique;
 use crate::support::wait::until;
 
 /// As TLS numbers it.
@@ -50,10 +54,15 @@ impl Ear {
         }
     }
 
-    /// The versions that the client offers.
-    async fn versions(&self, whose: &str) -> Vec<u16> {
+    /// What is offered here are TLS 1.2 and 1.3, and nothing else.
+    async fn hears_no_older_versions(&self, whose: &str) {
         let hello = until(PATIENCE, whose, || async { self.heard.lock().clone() }).await;
-        offered(&hello).unwrap_or_else(|| panic!("{whose} says no versions: {hello:x?}"))
+        let versions = offered(&hello).unwrap_or_else(|| panic!("{whose} says no versions: {hello:x?}"));
+        // Some offer values that mean nothing, to keep servers tolerant (RFC 8701): both bytes end with an `a`.
+        let meant = versions.into_iter().filter(|version| version & 0x0f0f != 0x0a0a);
+        let mut meant: Vec<u16> = meant.collect();
+        meant.sort_unstable();
+        assert_eq!(meant, [TLS_1_2, TLS_1_3], "{whose}");
     }
 }
 
@@ -131,11 +140,24 @@ async fn every_line_to_the_outside_offers_tls_1_2_and_1_3_and_nothing_older() {
         ("the registry's client", &registry),
         ("the Pub/Sub client", &pubsub),
     ] {
-        let versions = ear.versions(whose).await;
-        // Some offer values that mean nothing, to keep servers tolerant (RFC 8701): both bytes end with an `a`.
-        let meant = versions.into_iter().filter(|version| version & 0x0f0f != 0x0a0a);
-        let mut meant: Vec<u16> = meant.collect();
-        meant.sort_unstable();
-        assert_eq!(meant, [TLS_1_2, TLS_1_3], "{whose}");
+        ear.hears_no_older_versions(whose).await;
     }
+}
+
+#[tokio::test]
+async fn the_exporter_of_traces_offers_nothing_older_either() {
+    let kafka = need!("kafka", broker::shared());
+    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
+    let ear = Ear::open().await;
+    let route = json_route("accounts", "/data/AccountChangeEvent", &unique("accounts"), "");
+    let mut setup = Setup::new(&unique("crm"), &kafka, &org, &route);
+    let endpoint = format!("https://127.0.0.1:{}", ear.port);
+    setup.environment = vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        ("OTEL_BSP_SCHEDULE_DELAY", "20".to_owned()),
+    ];
+    let _bridge = Bridge::start(&setup).await;
+    // Something to tell of.
+    org.emit_test_events(&TestEvents::new(1)).unwrap();
+    ear.hears_no_older_versions("the exporter of traces").await;
 }

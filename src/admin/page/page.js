@@ -317,8 +317,8 @@ function chart(title, series, part, show) {
     const x = (360 * (1 - (end - series.at_ms[at]) / span)).toFixed(1);
     const y = (98 - 94 * value / top).toFixed(1);
     line += `${from === null ? "M" : "L"}${x} ${y}`;
-    // A measurement without neighbours is a dash.
-    if (from === null && (values[at + 1] ?? null) === null) line += "h-4";
+    // A measurement without neighbours is a dash, inside of the chart.
+    if (from === null && (values[at + 1] ?? null) === null) line += x < 4 ? "h4" : "h-4";
     area += `${from === null ? "M" : "L"}${x} ${y}`;
     from ??= x;
     last = x;
@@ -368,7 +368,7 @@ function numbers(shown) {
     left === undefined ? null : number("Retention left", seconds(Math.max(left, 0)), left < 86400 ? (left < 14400 ? "bad" : "warn") : ""),
     number("Dead letters", count(shown.dead_letters), shown.dead_letters ? "bad" : ""),
     shown.direction === "to_kafka" || shown.gaps ? number("Gaps", count(shown.gaps), shown.gaps ? "warn" : "") : null,
-    ids.length ? number(ids.length > 1 ? "Contract ids" : "Contract id", ids.slice(-4).join(", ")) : null);
+    ids.length ? number(ids.length > 1 ? "Contract ids" : "Contract id", ids.slice(-4).join(", "), "wide") : null);
 }
 
 function card(shown, isAlone) {

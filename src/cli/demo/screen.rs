@@ -125,7 +125,7 @@ impl Screen {
     /// When nobody reads any more.
     pub(super) fn paint(&mut self, lines: &[Line]) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        let (columns, rows) = terminal::size().unwrap_or((COLUMNS, u16::MAX));
+        let (columns, rows) = size();
         queue!(out, BeginSynchronizedUpdate, Hide)?;
         self.wipe(&mut out)?;
         // A picture higher than the terminal could not be painted over.
@@ -163,6 +163,14 @@ impl Drop for Screen {
             let _ = queue!(out, Show);
             let _ = out.flush();
         }
+    }
+}
+
+/// Columns and rows. Some terminals say that they have none, such as one without a window.
+fn size() -> (u16, u16) {
+    match terminal::size() {
+        Ok((columns @ 1.., rows @ 1..)) => (columns, rows),
+        _ => (COLUMNS, u16::MAX),
     }
 }
 

@@ -97,7 +97,14 @@ impl Registry {
             }
             let registered = client.register(subject, schema, &[]).await?;
             tracing::info!(subject, id = registered.id, "a schema was registered");
-            Ok(registered)
+            if registered.version.is_some() {
+                return Ok(registered);
+            }
+            // Apicurio's answer leaves the version out. It is for people: records have the id alone.
+            Ok(match client.lookup(subject, schema, &[]).await {
+                Ok(Some(found)) if found.id == registered.id => found,
+                _ => registered,
+            })
         };
         let key = (subject.into(), schema.into());
         match self.0.ids.get(key, find_or_register).await {

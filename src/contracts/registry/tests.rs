@@ -224,7 +224,7 @@ async fn credentials_do_not_follow_a_redirect() {
 async fn ten_routes_with_one_schema_register_it_once() {
     let registry = Scripted::start().await;
     registry.refuse(404, 40_403, "not found");
-    registry.answer(200, json!({"id": 9}));
+    registry.answer(200, json!({"id": 9, "version": 1}));
     let cached = cached(&registry);
     let ids = join_all((0..10).map(|_| cached.ensure("a-value", SCHEMA))).await;
     assert!(
@@ -236,6 +236,24 @@ async fn ten_routes_with_one_schema_register_it_once() {
         registry.lines(),
         ["POST /subjects/a-value", "POST /subjects/a-value/versions"]
     );
+}
+
+#[tokio::test]
+async fn a_version_that_the_registration_does_not_tell_is_asked_for_and_nothing_fails_without_it() {
+    for (answered, version) in [
+        ((200, json!({"id": 9, "version": 4})), Some(4)),
+        ((200, json!({"id": 8, "version": 4})), None),
+        ((500, json!({"error_code": 50_001, "message": "no"})), None),
+    ] {
+        let registry = Scripted::start().await;
+        registry.refuse(404, 40_403, "not found");
+        registry.answer(200, json!({"id": 9}));
+        registry.answer(answered.0, answered.1);
+        let registered = cached(&registry).ensure("a-value", SCHEMA).await;
+        assert_eq!(registered.expect("registered"), Registered { id: 9, version });
+        let [lookup, register] = ["POST /subjects/a-value", "POST /subjects/a-value/versions"];
+        assert_eq!(registry.lines(), [lookup, register, lookup]);
+    }
 }
 
 #[tokio::test]

@@ -1,15 +1,12 @@
 //! `--output json`: one document on stdout that parses, and refusals on stderr as ever.
 
-use std::process::Stdio;
-
 use serde_json::{Value as Json, json};
 use sfbridge::simulator::{Simulator, SimulatorSettings, TestEvents};
-use tokio::process::Command;
-use tokio::time::timeout;
 
-use super::{Desk, is_there, text};
+use super::Desk;
 use crate::need;
-use crate::support::bridge::{PATIENCE, Setup, json_route};
+use crate::support::bridge::{Setup, json_route};
+use crate::support::terminal::{self, Terminal};
 
 const ACCOUNTS: &str = "/data/AccountChangeEvent";
 
@@ -169,22 +166,13 @@ async fn a_kafka_that_is_not_reached_is_told_soon_and_with_the_remedy() {
 
 #[tokio::test]
 async fn who_watches_a_terminal_is_told_what_is_waited_for() {
-    need!("script", is_there("script"));
+    need!("script", terminal::is_there());
     let (_org, desk) = org_and_desk().await;
-    let command = format!(
-        "{} positions list --config {}",
-        env!("CARGO_BIN_EXE_sfbridge"),
-        desk.path("sfbridge.yaml").display()
-    );
-    // A terminal of its own; Kafka is asked for ten seconds.
-    let output = Command::new("script")
-        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = timeout(PATIENCE, output).await.expect("it ends").unwrap();
-    let shown = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{shown}");
+    // Kafka is asked for ten seconds.
+    let file = desk.path("sfbridge.yaml");
+    let listing = Terminal::run(&format!("positions list --config {}", file.display()));
+    let (code, shown) = listing.ended().await;
+    assert_eq!(code, Some(1), "{shown}");
     let (_, after) = shown.split_once("asking Kafka …\r\u{1b}[2K").expect(&shown);
     assert!(after.contains("kafka.bootstrap_servers"), "{shown}");
 }

@@ -8,6 +8,8 @@ mod log_level;
 mod manual;
 mod positions;
 mod status;
+mod terminal;
+mod text_logs;
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};

@@ -15,9 +15,11 @@
 //! `console,serves` runs until it is stopped: it is stopped when it answers, and has to end well. `console,no_run` is
 //! not run, and `<language>,other` is checked in no way; both with the reason in a comment on the line above:
 //! `<!-- no_run: needs a container engine -->`. A file that a reason names has to be there. What a command line says to `sfbridge` is parsed in any case.
+//! The page of the commands is generated, and its examples stand in `text` blocks: [`examples`] runs them.
 
 mod book;
 mod code;
+mod examples;
 mod halts;
 mod links;
 mod page;

@@ -43,11 +43,33 @@ const ROUTES: &str = r#"  - name: account-changes
       external_id: Customer_Id__c
       fields: { Customer_Id__c: value.id, Name: value.name, Phone: value.phone }
 "#;
-const ROUTE_NAMES: [&str; 4] = ["account-changes", "accounts", "order-shipped", "customers"];
+const PAGES: Scenery = Scenery {
+    routes: ROUTES,
+    names: &["account-changes", "accounts", "order-shipped", "customers"],
+    topics: &[(CUSTOMERS, 1)],
+    flowing: "accounts",
+};
+/// What the route `customers` reads.
+const CUSTOMERS: &str = "crm.customers";
+
+/// What a stage is made for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scenery {
+    /// As a configuration lists them. One is called `customers`, and writes to the object Account.
+    pub(super) routes: &'static str,
+    pub(super) names: &'static [&'static str],
+    /// Topics with their partitions that are there from the beginning, under names of their own.
+    pub(super) topics: &'static [(&'static str, i32)],
+    /// The route that has written something when the stage is open.
+    pub(super) flowing: &'static str,
+}
+
+/// Where a dead letter lies on the pages.
+const ADDRESS: &str = "sfbridge.crm.dead-letters[3]@17";
 
 /// Waits for an answer of a server that a block has started, stops it as a person would, and asks for a good end.
 /// `-q`: any answer will do.
-const SERVES: &str = r#"
+pub(super) const SERVES: &str = r#"
 server=$!
 until curl -q -so /dev/null "$STAGE_ADMIN/live" || curl -q -so /dev/null "$STAGE_CONTROL/"; do
   kill -0 $server 2>/dev/null || break
@@ -57,31 +79,37 @@ kill -TERM $server
 wait $server
 "#;
 
-struct Stage {
-    org: Simulator,
-    setup: Setup,
-    /// The topic that route `customers` reads.
-    customers: String,
-    desk: tempfile::TempDir,
+pub(super) struct Stage {
+    scenery: Scenery,
+    pub(super) org: Simulator,
+    pub(super) setup: Setup,
+    pub(super) desk: tempfile::TempDir,
     admin_port: u16,
     /// A port for a simulator that a page starts.
     control_port: u16,
     /// A text of the pages, and what stands for it here.
-    stands_for: Vec<(String, String)>,
+    pub(super) stands_for: Vec<(String, String)>,
     bridge: Option<Bridge>,
 }
 
 impl Stage {
-    async fn new(kafka: &str, registry: &str) -> Self {
+    pub(super) async fn new(kafka: &str, registry: &str, scenery: Scenery) -> Self {
         let settings = SimulatorSettings {
             rate: 10.0,
             ..SimulatorSettings::default()
         };
         let org = Simulator::start(settings).await.unwrap();
-        let (name, customers) = (unique("crm"), unique("crm.customers"));
-        let mut setup = Setup::new(&name, kafka, &org, &ROUTES.replace("crm.customers", &customers));
+        let name = unique("crm");
+        let mut routes = scenery.routes.to_owned();
+        let mut topics = Vec::new();
+        for (topic, partitions) in scenery.topics {
+            let own = unique(topic);
+            topic::create(kafka, &own, *partitions, &[]).await;
+            routes = routes.replace(topic, &own);
+            topics.push(((*topic).to_owned(), own));
+        }
+        let mut setup = Setup::new(&name, kafka, &org, &routes);
         setup.registry = Some(registry.to_owned());
-        topic::create(kafka, &customers, 1, &[]).await;
         let [admin_port, control_port] = keeper::free_ports().unwrap();
         let host = |url: &str| url.trim_start_matches("http://").to_owned();
         let registry_host = registry.trim_end_matches("/apis/ccompat/v7");
@@ -90,17 +118,16 @@ impl Stage {
             ("127.0.0.1:8081".to_owned(), host(registry_host)),
             ("schema-registry:8081".to_owned(), host(registry)),
             ("sfbridge.crm.".to_owned(), format!("sfbridge.{name}.")),
-            ("crm.customers".to_owned(), customers.clone()),
         ];
         let desk = tempfile::tempdir().unwrap();
         let stage = Self {
+            scenery,
             org,
             setup,
-            customers,
             desk,
             admin_port,
             control_port,
-            stands_for: pairs.to_vec(),
+            stands_for: pairs.into_iter().chain(topics).collect(),
             bridge: None,
         };
         stage.furnish();
@@ -108,7 +135,7 @@ impl Stage {
     }
 
     /// The files that commands find: the configuration where the pages have it, and the program on the path.
-    fn furnish(&self) {
+    pub(super) fn furnish(&self) {
         let path = |name: &str| self.desk.path().join(name);
         for folder in ["bin", "config", "config/contracts"] {
             std::fs::create_dir_all(path(folder)).unwrap();
@@ -118,7 +145,7 @@ impl Stage {
         let program = env!("CARGO_BIN_EXE_sfbridge");
         // Ports of its own for an org that a page starts.
         let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = simulate ]; then exec '{program}' \"$@\" --pubsub 127.0.0.1:0 --http 127.0.0.1:{}; fi\nexec '{program}' \"$@\"\n",
+            "#!/bin/sh\necho $$ > \"$HOME/program.pid\"\nif [ \"$1\" = simulate ]; then exec '{program}' \"$@\" --pubsub 127.0.0.1:0 --http 127.0.0.1:{}; fi\nexec '{program}' \"$@\"\n",
             self.control_port
         );
         // What would be built is built; the demo ends when somebody has seen enough.
@@ -133,7 +160,7 @@ impl Stage {
     }
 
     /// Starts the bridge; there is a dead letter when this returns, at the address that the pages show.
-    async fn open(&mut self) {
+    pub(super) async fn open(&mut self) {
         let bridge = Bridge::start_at(&self.setup, self.admin_port).await;
         self.stands_for.push((
             "127.0.0.1:9400".to_owned(),
@@ -143,52 +170,76 @@ impl Stage {
             "127.0.0.1:7012".to_owned(),
             self.org.login_url().replace("http://", ""),
         ));
-        // Refused once: it can be sent again.
-        let refused = RecordFault::new("Account", "FIELD_CUSTOM_VALIDATION_EXCEPTION").key("stage-1");
-        self.org.record_fault(refused);
-        let record = r#"{"id": "stage-1", "name": "x", "phone": "0123"}"#;
-        topic::produce(
-            &self.setup.bootstrap,
-            &self.customers,
-            &[("stage-1", Some(record))],
-        )
-        .await;
-        until(PATIENCE, "a dead letter of route customers", || async {
-            let shown = bridge.route("customers").await?;
-            (shown["dead_letters"].as_u64()? > 0).then_some(())
-        })
-        .await;
-        until(PATIENCE, "records of route accounts", || async {
-            let shown = bridge.route("accounts").await?;
+        let flowing = self.scenery.flowing;
+        until(PATIENCE, &format!("records of route {flowing}"), || async {
+            let shown = bridge.route(flowing).await?;
             (shown["records_written"].as_u64()? > 0).then_some(())
         })
         .await;
         self.bridge = Some(bridge);
-        let listed = self
-            .said("sfbridge dead-letters list --route customers --output json")
-            .await;
-        let letters: serde_json::Value = serde_json::from_str(&listed).unwrap();
-        let address = letters[0]["address"].as_str().expect("an address").to_owned();
-        self.stands_for
-            .insert(0, ("sfbridge.crm.dead-letters[3]@17".to_owned(), address));
+        self.refuse_a_record().await;
         self.settle().await;
     }
 
+    /// A dead letter more, which takes the address that the pages show.
+    pub(super) async fn refuse_a_record(&mut self) {
+        let bridge = self.bridge.as_ref().expect("it is open");
+        let dead_letters = async || bridge.route("customers").await?["dead_letters"].as_u64();
+        let before = dead_letters().await.unwrap_or_default();
+        // Refused once: it can be sent again.
+        let key = unique("stage");
+        let refused = RecordFault::new("Account", "FIELD_CUSTOM_VALIDATION_EXCEPTION").key(&key);
+        self.org.record_fault(refused);
+        let record = format!(r#"{{"id": "{key}", "name": "x", "phone": "0123"}}"#);
+        topic::produce(
+            &self.setup.bootstrap,
+            &self.here(CUSTOMERS),
+            &[(&key, Some(&record))],
+        )
+        .await;
+        until(PATIENCE, "a dead letter of route customers", || async {
+            (dead_letters().await? > before).then_some(())
+        })
+        .await;
+        let listed = self
+            .said("sfbridge dead-letters list --route customers --pending --output json")
+            .await;
+        let letters: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let address = letters[0]["address"].as_str().expect("an address").to_owned();
+        self.stands_for.retain(|(of_the_page, _)| of_the_page != ADDRESS);
+        self.stands_for.insert(0, (ADDRESS.to_owned(), address));
+    }
+
+    /// Ends the bridge as a person would.
+    pub(super) async fn close(&mut self) {
+        let bridge = self.bridge.take().expect("it is open");
+        bridge.signal("TERM");
+        assert!(bridge.ended().await.success());
+    }
+
     /// Every route runs: what the block before has done is undone.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         let bridge = self.bridge.as_ref().expect("it is open");
         for topic in ["/data/AccountChangeEvent", "/event/Order_Shipped__e"] {
             self.org.set_permitted(topic, true).unwrap();
         }
-        for route in ROUTE_NAMES {
+        for route in self.scenery.names {
             let shown = bridge.route(route).await.unwrap_or_default();
             if let Some("paused" | "halted") = shown["state"]["name"].as_str() {
                 bridge.post(&format!("/api/routes/{route}/resume")).await;
             }
         }
-        for route in ROUTE_NAMES {
+        for route in self.scenery.names {
             bridge.until_state(route, &["streaming", "idle"]).await;
         }
+    }
+
+    /// A text of the pages, with what stands for it here.
+    pub(super) fn here(&self, text: &str) -> String {
+        let pairs = self.stands_for.iter();
+        pairs.fold(text.to_owned(), |text, (of_the_page, here)| {
+            text.replace(of_the_page, here)
+        })
     }
 
     async fn said(&self, command: &str) -> String {
@@ -198,7 +249,7 @@ impl Stage {
 
     /// # Errors
     /// It did not end within the limit.
-    async fn bash(&self, script: &str) -> Result<std::process::Output, String> {
+    pub(super) async fn bash(&self, script: &str) -> Result<std::process::Output, String> {
         let mut folders = vec![self.desk.path().join("bin")];
         folders.extend(tool_folders());
         let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -224,20 +275,13 @@ impl Stage {
 
     /// The script that runs a block and names the line that fails.
     fn script(&self, block: &Block) -> String {
-        let here = |text: &str| {
-            let mut text = text.to_owned();
-            for (of_the_page, here) in &self.stands_for {
-                text = text.replace(of_the_page, here);
-            }
-            text
-        };
         if block.language == "sh" {
-            return format!("set -eo pipefail\n{}", here(&block.joined()));
+            return format!("set -eo pipefail\n{}", self.here(&block.joined()));
         }
         let mut script = "set -o pipefail\n".to_owned();
         let commands = shell::commands(block);
         for (index, command) in commands.iter().enumerate() {
-            script.push_str(&here(&command.text));
+            script.push_str(&self.here(&command.text));
             if block.is("serves") && index + 1 == commands.len() {
                 let _ = write!(script, " &{SERVES}");
             }
@@ -275,7 +319,7 @@ fn tool_folders() -> Vec<PathBuf> {
 }
 
 /// What of the machine the pages' commands need beside the program.
-fn tools() -> Result<(), String> {
+pub(super) fn tools() -> Result<(), String> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let is_there =
         |tool: &str| std::env::split_paths(&paths).any(|folder: PathBuf| folder.join(tool).is_file());
@@ -303,7 +347,7 @@ async fn every_command_of_the_pages_does_what_it_says() {
         if servers.is_empty() && commands.is_empty() {
             continue;
         }
-        let mut stage = Stage::new(&kafka, &registry).await;
+        let mut stage = Stage::new(&kafka, &registry, PAGES).await;
         for block in &servers {
             wrong.extend(stage.run(block).await);
         }
@@ -329,6 +373,7 @@ async fn a_command_that_fails_is_named_by_its_line() {
         "```console\n$ true\nfine\n$ false\n```\n```console\n$ sfbridge --version | \\\n    grep -q sfbridge\n```\n",
     );
     let stage = Stage {
+        scenery: PAGES,
         org: Simulator::start(SimulatorSettings::default()).await.unwrap(),
         setup: Setup::with_org_at(
             "crm",
@@ -337,7 +382,6 @@ async fn a_command_that_fails_is_named_by_its_line() {
             "http://127.0.0.1:9",
             ROUTES,
         ),
-        customers: String::new(),
         desk: tempfile::tempdir().unwrap(),
         admin_port: 9,
         control_port: 9,

@@ -33,6 +33,8 @@ pub struct Setup {
     pub registry: Option<String>,
     /// More lines for the section `admin`.
     pub admin: String,
+    /// `json`, which the tests read, or `text`.
+    pub log_format: String,
     /// The list `routes:`, indented by two.
     pub routes: String,
     /// More variables for the process.
@@ -58,6 +60,7 @@ impl Setup {
             kafka: String::new(),
             registry: None,
             admin: String::new(),
+            log_format: "json".to_owned(),
             routes: routes.to_owned(),
             environment: Vec::new(),
         }
@@ -77,6 +80,7 @@ impl Setup {
             kafka,
             registry,
             admin,
+            log_format,
             routes,
             environment: _,
         } = self;
@@ -88,7 +92,7 @@ impl Setup {
              salesforce:\n{salesforce}  login_url: {login_url}\n  pubsub_url: {pubsub_url}\n  auth:\n    flow: client_credentials\n    client_id: 3MVG9.simulated.client\n    client_secret: {client_secret}\n\
              kafka:\n  bootstrap_servers: {bootstrap}\n{kafka}{registry}\
              admin:\n  listen: 127.0.0.1:{admin_port}\n{admin}\
-             log: {{ format: json, level: info }}\n\
+             log: {{ format: {log_format}, level: info }}\n\
              routes:\n{routes}"
         )
     }

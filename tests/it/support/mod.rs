@@ -19,6 +19,7 @@ pub mod org;
 pub mod registry;
 pub mod registry_front;
 pub mod relay;
+pub mod terminal;
 pub mod topic;
 pub mod transactions;
 pub mod wait;

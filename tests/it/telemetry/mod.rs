@@ -2,5 +2,6 @@
 
 mod collector;
 mod metrics;
+mod tls;
 mod traces;
 mod without_collector;

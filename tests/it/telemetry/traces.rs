@@ -35,9 +35,9 @@ const CANARY: &str = "canary-in-a-field";
 const FOREIGN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// A receiver, and the spans that it has printed so far.
-struct Receiver {
-    port: u16,
-    spans: Arc<Mutex<Vec<Json>>>,
+pub(super) struct Receiver {
+    pub(super) port: u16,
+    pub(super) spans: Arc<Mutex<Vec<Json>>>,
     _reading: Task<()>,
     _process: Child,
 }
@@ -47,7 +47,7 @@ impl Receiver {
         Self::given(&json!({})).await
     }
 
-    async fn given(given: &Json) -> Result<Self, String> {
+    pub(super) async fn given(given: &Json) -> Result<Self, String> {
         let home = foreign::home("otlp-receiver");
         foreign::pypi(&home, &PACKAGES).await?;
         let mut process = Command::new(home.join("bin/python"))
@@ -76,7 +76,7 @@ impl Receiver {
         })
     }
 
-    fn environment(&self, delay_ms: u32) -> Vec<(&'static str, String)> {
+    pub(super) fn environment(&self, delay_ms: u32) -> Vec<(&'static str, String)> {
         vec![
             (
                 "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -89,7 +89,7 @@ impl Receiver {
     }
 
     /// The spans of a route, by their contexts.
-    fn of(&self, route: &str) -> BTreeMap<String, Json> {
+    pub(super) fn of(&self, route: &str) -> BTreeMap<String, Json> {
         let spans = self.spans.lock();
         let of_route = spans
             .iter()
@@ -127,7 +127,7 @@ async fn produce(kafka: &str, topic: &str, value: &str, traceparent: &str) {
     sent.await.unwrap().expect("an acknowledged record");
 }
 
-fn create(org: &Simulator, numbers: std::ops::Range<usize>) {
+pub(super) fn create(org: &Simulator, numbers: std::ops::Range<usize>) {
     for n in numbers {
         let id = format!("0010000000{n:05}AAA");
         let change = Change::new("Account", ChangeType::Create)
@@ -138,7 +138,7 @@ fn create(org: &Simulator, numbers: std::ops::Range<usize>) {
 }
 
 /// A route there, and one that publishes what it wrote, and what others wrote.
-fn there_and_back(to: &str, from: &[&str]) -> String {
+pub(super) fn there_and_back(to: &str, from: &[&str]) -> String {
     format!(
         "  - name: there\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to: {{ kafka: {to}, format: json }}\n\
          \x20 - name: back\n    from: {{ kafka: [{}], format: json, start: earliest }}\n    to:\n      salesforce: {SHIPPED}\n      fields: {{ Order_Number__c: value.Name }}\n",
@@ -382,34 +382,4 @@ async fn what_is_queued_is_sent_at_the_end_and_without_the_variable_records_have
         1
     );
     assert_eq!(receiver.of("there").len(), sent.len());
-}
-
-#[tokio::test]
-async fn spans_go_over_tls_to_a_collector_with_an_authority_of_its_own() {
-    let signed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let pem = signed.cert.pem();
-    let given = json!({ "certificate": pem, "key": signed.signing_key.serialize_pem() });
-    let receiver = need!("foreign", Receiver::given(&given).await);
-    let kafka = need!("kafka", broker::shared());
-    let org = Simulator::start(SimulatorSettings::default()).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let authority = folder.path().join("ca.pem");
-    std::fs::write(&authority, pem).unwrap();
-    let [to, none] = ["traced", "none"].map(unique);
-    topic::create(&kafka, &none, 1, &[]).await;
-    let mut setup = Setup::new(&unique("crm"), &kafka, &org, &there_and_back(&to, &[&none]));
-    setup.environment = receiver.environment(100);
-    setup.environment.extend([
-        (
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            format!("https://localhost:{}", receiver.port),
-        ),
-        ("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.display().to_string()),
-    ]);
-    let _bridge = Bridge::start(&setup).await;
-    create(&org, 0..1);
-    until(PATIENCE, "a span", || async {
-        (!receiver.of("there").is_empty()).then_some(())
-    })
-    .await;
 }

@@ -34,19 +34,19 @@ fn warnings(bridge: &Bridge, words: &str) -> usize {
     bridge.log().lines().filter(|line| line.contains(words)).count()
 }
 
-async fn until_warned(bridge: &Bridge, words: &str) {
+pub(super) async fn until_warned(bridge: &Bridge, words: &str) {
     until(PATIENCE, words, || async {
         (warnings(bridge, words) > 0).then_some(())
     })
     .await;
 }
 
-async fn stops_cleanly(bridge: &Bridge) {
+pub(super) async fn stops_cleanly(bridge: &Bridge) {
     bridge.signal("TERM");
     assert!(bridge.ended().await.success());
 }
 
-const AWAY: &str = "traces cannot be exported";
+pub(super) const AWAY: &str = "traces cannot be exported";
 
 #[tokio::test]
 async fn a_collector_that_is_away_is_told_once_and_the_bridge_flows() {
