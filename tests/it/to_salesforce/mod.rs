@@ -27,8 +27,8 @@ use serde_json::{Map, Value, json};
 use sfbridge::simulator::{Simulator, SimulatorSettings};
 
 use crate::support::bridge::Bridge;
-use crate::support::bridge::PATIENCE;
-use crate::support::topic::{self, Isolation, records};
+use crate::support::bridge::{PATIENCE, Setup};
+use crate::support::topic::{self, Isolation, records, unique};
 use crate::support::wait::until;
 
 /// The records of an object by the value of a field, without those that have none.
@@ -104,6 +104,41 @@ async fn produce_orders(kafka: &str, topic: &str, numbers: std::ops::Range<usize
         })
         .collect();
     topic::produce_values(kafka, topic, &rows).await;
+}
+
+/// A bridge with a route of customers and one of orders, each from a topic of one partition.
+struct Pair {
+    kafka: String,
+    name: String,
+    topics: [String; 2],
+    bridge: Bridge,
+}
+
+impl Pair {
+    /// `orders`: the second route, from a topic.
+    async fn start(kafka: &str, org: &Simulator, orders: fn(&str) -> String) -> Self {
+        let (name, topics) = (unique("crm"), ["customers", "orders"].map(unique));
+        for topic in &topics {
+            topic::create(kafka, topic, 1, &[]).await;
+        }
+        let routes = customers(&topics[0]) + &orders(&topics[1]);
+        Self {
+            bridge: Bridge::start(&Setup::new(&name, kafka, org, &routes)).await,
+            kafka: kafka.to_owned(),
+            name,
+            topics,
+        }
+    }
+
+    async fn produce(&self, numbers: std::ops::Range<usize>) {
+        produce_customers(&self.kafka, &self.topics[0], numbers.clone(), "one").await;
+        produce_orders(&self.kafka, &self.topics[1], numbers).await;
+    }
+
+    async fn finished(&self, route: &str) {
+        let topic = &self.topics[usize::from(route != "customers")];
+        finished(&self.kafka, &self.name, route, topic).await;
+    }
 }
 
 /// The ids of all events that were ever published to a topic, in their order.

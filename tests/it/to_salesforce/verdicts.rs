@@ -5,10 +5,7 @@ use sfbridge::simulator::Simulator;
 use sfbridge::simulator::rest::{RestFault, RestRefusal};
 use sfbridge::simulator::writes::RecordFault;
 
-use super::{
-    an_org, by_key, committed, customers, dead_letters, finished, orders, produce_customers, produce_orders,
-    records, until_waiting,
-};
+use super::{Pair, an_org, by_key, committed, dead_letters, finished, orders, records, until_waiting};
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::broker;
@@ -29,46 +26,12 @@ fn assert_secret(route: &Value, bridge: &Bridge) {
     assert!(!bridge.log().contains(SECRET), "{}", bridge.log());
 }
 
-/// Both routes that write records, from topics of one partition.
-struct Both {
-    kafka: String,
-    name: String,
-    topics: [String; 2],
-    bridge: Bridge,
-}
-
-impl Both {
-    async fn start(kafka: &str, org: &Simulator) -> Self {
-        let (name, topics) = (unique("crm"), ["customers", "orders"].map(unique));
-        for topic in &topics {
-            topic::create(kafka, topic, 1, &[]).await;
-        }
-        let routes = customers(&topics[0]) + &orders(&topics[1]);
-        Self {
-            bridge: Bridge::start(&Setup::new(&name, kafka, org, &routes)).await,
-            kafka: kafka.to_owned(),
-            name,
-            topics,
-        }
-    }
-
-    async fn produce(&self, numbers: std::ops::Range<usize>) {
-        produce_customers(&self.kafka, &self.topics[0], numbers.clone(), "one").await;
-        produce_orders(&self.kafka, &self.topics[1], numbers).await;
-    }
-
-    async fn finished(&self, route: &str) {
-        let topic = &self.topics[usize::from(route == "orders")];
-        finished(&self.kafka, &self.name, route, topic).await;
-    }
-
-    /// Unless the org has so many of both, and there are no dead letters.
-    async fn assert_all(&self, org: &Simulator, count: usize) {
-        assert_eq!(by_key(org, "Account", "Customer_Id__c").len(), count);
-        assert_eq!(by_key(org, "Order__c", "Order_Number__c").len(), count);
-        let dead = topic::committed(&self.kafka, &dead_letters(&self.name)).await;
-        assert!(dead.is_empty(), "{dead:?}");
-    }
+/// Unless the org has so many of both, and there are no dead letters.
+async fn assert_all(both: &Pair, org: &Simulator, count: usize) {
+    assert_eq!(by_key(org, "Account", "Customer_Id__c").len(), count);
+    assert_eq!(by_key(org, "Order__c", "Order_Number__c").len(), count);
+    let dead = topic::committed(&both.kafka, &dead_letters(&both.name)).await;
+    assert!(dead.is_empty(), "{dead:?}");
 }
 
 #[tokio::test]
@@ -77,18 +40,18 @@ async fn what_breaks_inside_salesforce_is_tried_again_and_costs_no_record() {
     let org = an_org().await;
     org.record_fault(refused("Account", "UNKNOWN_EXCEPTION", "c3").times(3));
     org.record_fault(refused("Order__c", "ALL_OR_NONE_OPERATION_ROLLED_BACK", "O-4").times(2));
-    let both = Both::start(&kafka, &org).await;
+    let both = Pair::start(&kafka, &org, orders).await;
     both.produce(0..10).await;
     both.finished("customers").await;
     both.finished("orders").await;
     assert_eq!(org.faults_waiting(), 0, "it was tried so often");
-    both.assert_all(&org, 10).await;
+    assert_all(&both, &org, 10).await;
     assert_eq!(org.org_counts().records_saved, 20, "each once");
 }
 
 /// Twenty more of both from this number on, while accounts may not be written: until the route halts for this reason
 /// with so much committed, and again once they may.
-async fn halts_and_goes_on(both: &Both, org: &Simulator, first: usize, why: &str, place: i64) {
+async fn halts_and_goes_on(both: &Pair, org: &Simulator, first: usize, why: &str, place: i64) {
     both.produce(first..first + 10).await;
     let halted = both.bridge.until_state("customers", &["halted"]).await;
     let state = &halted["state"];
@@ -108,7 +71,7 @@ async fn halts_and_goes_on(both: &Both, org: &Simulator, first: usize, why: &str
     org.clear_faults();
     assert_eq!(both.bridge.post("/api/routes/customers/restart").await.0, 202);
     both.finished("customers").await;
-    both.assert_all(org, first + 20).await;
+    assert_all(both, org, first + 20).await;
 }
 
 /// A record's verdict that holds for every record, and a request's.
@@ -116,7 +79,7 @@ async fn halts_and_goes_on(both: &Both, org: &Simulator, first: usize, why: &str
 async fn what_may_not_be_written_halts_its_route_alone_and_a_restart_after_the_fix_delivers_everything() {
     let kafka = need!("kafka", broker::shared());
     let org = an_org().await;
-    let both = Both::start(&kafka, &org).await;
+    let both = Pair::start(&kafka, &org, orders).await;
     org.record_fault(refused("Account", "INVALID_TYPE", "c3").times(u32::MAX));
     let why = "Salesforce does not let Account be written (INVALID_TYPE)";
     halts_and_goes_on(&both, &org, 0, why, 3).await;
@@ -137,7 +100,7 @@ async fn a_limit_that_one_record_meets_is_waited_for_and_costs_no_record() {
     let org = an_org().await;
     org.record_fault(refused("Account", "STORAGE_LIMIT_EXCEEDED", "c3").times(u32::MAX));
     org.record_fault(refused("Order__c", "LIMIT_EXCEEDED", "O-3").times(u32::MAX));
-    let both = Both::start(&kafka, &org).await;
+    let both = Pair::start(&kafka, &org, orders).await;
     both.produce(0..10).await;
     let storage = until_waiting(&both.bridge, "customers", "data storage is full").await;
     assert!(
@@ -168,7 +131,7 @@ async fn a_limit_that_one_record_meets_is_waited_for_and_costs_no_record() {
     org.clear_faults();
     both.finished("customers").await;
     both.finished("orders").await;
-    both.assert_all(&org, 10).await;
+    assert_all(&both, &org, 10).await;
     assert_eq!(org.org_counts().records_saved, 20, "each once");
 }
 

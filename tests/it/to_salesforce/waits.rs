@@ -7,10 +7,7 @@ use sfbridge::simulator::faults::{Fault, Rpc, Then};
 use sfbridge::simulator::rest::{RestFault, RestRefusal};
 use sfbridge::simulator::{Simulator, SimulatorSettings};
 
-use super::{
-    an_org, by_key, customers, finished, produce_customers, produce_orders, published, records, shipped,
-    until_waiting,
-};
+use super::{Pair, an_org, by_key, customers, finished, published, records, shipped, until_waiting};
 use crate::need;
 use crate::support::bridge::{Bridge, PATIENCE, Setup};
 use crate::support::broker;
@@ -19,63 +16,39 @@ use crate::support::wait::until;
 
 const SHIPPED: &str = "/event/Order_Shipped__e";
 
-/// Both routes, each with a topic of one partition, and ten records through each.
-struct Both {
-    kafka: String,
-    name: String,
-    topics: [String; 2],
-    bridge: Bridge,
+/// Both routes, and ten records through each.
+async fn started(kafka: &str, org: &Simulator) -> Pair {
+    let both = Pair::start(kafka, org, shipped).await;
+    both.produce(0..10).await;
+    all_finished(&both).await;
+    both
 }
 
-impl Both {
-    async fn start(kafka: &str, org: &Simulator) -> Self {
-        let (name, topics) = (unique("crm"), ["customers", "orders"].map(unique));
-        for topic in &topics {
-            topic::create(kafka, topic, 1, &[]).await;
-        }
-        let routes = customers(&topics[0]) + &shipped(&topics[1]);
-        let both = Self {
-            bridge: Bridge::start(&Setup::new(&name, kafka, org, &routes)).await,
-            kafka: kafka.to_owned(),
-            name,
-            topics,
-        };
-        both.produce(0..10).await;
-        both.finished().await;
-        both
+async fn all_finished(both: &Pair) {
+    for route in ["customers", "shipped"] {
+        both.finished(route).await;
+        let route = both.bridge.route(route).await.unwrap();
+        assert_ne!(route["state"]["name"], "halted", "{route}");
     }
+}
 
-    async fn produce(&self, numbers: std::ops::Range<usize>) {
-        produce_customers(&self.kafka, &self.topics[0], numbers.clone(), "one").await;
-        produce_orders(&self.kafka, &self.topics[1], numbers).await;
-    }
-
-    async fn finished(&self) {
-        for (route, topic) in ["customers", "shipped"].into_iter().zip(&self.topics) {
-            finished(&self.kafka, &self.name, route, topic).await;
-            let route = self.bridge.route(route).await.unwrap();
-            assert_ne!(route["state"]["name"], "halted", "{route}");
-        }
-    }
-
-    /// Unless the org has so many customers, and so many orders were published, each once.
-    fn assert_all(&self, org: &Simulator, count: usize) {
-        assert_eq!(by_key(org, "Account", "Customer_Id__c").len(), count);
-        assert_eq!(org.org_counts().records_saved, count as u64, "each once");
-        assert_eq!(published(org, SHIPPED).len(), count, "each once");
-    }
+/// Unless the org has so many customers, and so many orders were published, each once.
+fn assert_all(org: &Simulator, count: usize) {
+    assert_eq!(by_key(org, "Account", "Customer_Id__c").len(), count);
+    assert_eq!(org.org_counts().records_saved, count as u64, "each once");
+    assert_eq!(published(org, SHIPPED).len(), count, "each once");
 }
 
 #[tokio::test]
 async fn an_expired_token_is_renewed_and_nothing_is_lost() {
     let kafka = need!("kafka", broker::shared());
     let org = an_org().await;
-    let both = Both::start(&kafka, &org).await;
+    let both = started(&kafka, &org).await;
     let tokens = org.org_counts().tokens_issued;
     org.expire_tokens();
     both.produce(10..20).await;
-    both.finished().await;
-    both.assert_all(&org, 20);
+    all_finished(&both).await;
+    assert_all(&org, 20);
     assert_eq!(
         org.org_counts().tokens_issued,
         tokens + 1,
@@ -87,7 +60,7 @@ async fn an_expired_token_is_renewed_and_nothing_is_lost() {
 async fn used_up_limits_are_waited_for_and_the_routes_go_on_by_themselves() {
     let kafka = need!("kafka", broker::shared());
     let org = an_org().await;
-    let both = Both::start(&kafka, &org).await;
+    let both = started(&kafka, &org).await;
     org.set_daily_requests(15_000, 15_000);
     org.set_hourly_publishes(5, 0);
     both.produce(10..20).await;
@@ -101,15 +74,15 @@ async fn used_up_limits_are_waited_for_and_the_routes_go_on_by_themselves() {
     assert_eq!(by_key(&org, "Account", "Customer_Id__c").len(), 10);
     org.set_daily_requests(15_000, 0);
     org.set_hourly_publishes(250_000, 0);
-    both.finished().await;
-    both.assert_all(&org, 20);
+    all_finished(&both).await;
+    assert_all(&org, 20);
 }
 
 #[tokio::test]
 async fn salesforce_that_does_not_work_is_waited_for() {
     let kafka = need!("kafka", broker::shared());
     let org = an_org().await;
-    let both = Both::start(&kafka, &org).await;
+    let both = started(&kafka, &org).await;
     let refusal = RestRefusal::new(503, "SERVER_UNAVAILABLE", "The server is down for maintenance");
     org.rest_fault(RestFault {
         times: u32::MAX,
@@ -122,8 +95,8 @@ async fn salesforce_that_does_not_work_is_waited_for() {
     until_waiting(&both.bridge, "customers", "").await;
     until_waiting(&both.bridge, "shipped", "").await;
     org.clear_faults();
-    both.finished().await;
-    both.assert_all(&org, 20);
+    all_finished(&both).await;
+    assert_all(&org, 20);
 }
 
 /// For a minute nobody listens; then another org does that knows nothing of the tokens of the first.
@@ -131,7 +104,7 @@ async fn salesforce_that_does_not_work_is_waited_for() {
 async fn salesforce_that_is_gone_is_waited_for_and_gets_what_came_meanwhile() {
     let kafka = need!("kafka", broker::shared());
     let org = an_org().await;
-    let both = Both::start(&kafka, &org).await;
+    let both = started(&kafka, &org).await;
     let settings = SimulatorSettings {
         pubsub: org.pubsub_address(),
         http: org.http_address(),
@@ -149,8 +122,8 @@ async fn salesforce_that_is_gone_is_waited_for_and_gets_what_came_meanwhile() {
         Simulator::start(settings.clone()).await.ok()
     })
     .await;
-    both.finished().await;
-    both.assert_all(&org, 60);
+    all_finished(&both).await;
+    assert_all(&org, 60);
 }
 
 /// A backlog is under way: every request is late, so that each change of the schema meets one, and more behind it.
