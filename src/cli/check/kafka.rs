@@ -228,11 +228,7 @@ impl<'a> Kafka<'a> {
             ),
             Ok(TopicFinding::There { partitions, .. }) => {
                 lines.holds(about, format!("topic {topic} is there, {partitions} partitions"));
-                let is_read = matches!(
-                    purpose,
-                    TopicUse::Positions | TopicUse::Routes | TopicUse::Writes
-                );
-                if is_read
+                if purpose.is_read_back()
                     && let Err(failure) = self.connection.may_read(topic).await
                 {
                     lines.failed(about, &failure, REACH_KAFKA);

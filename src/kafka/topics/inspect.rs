@@ -23,6 +23,16 @@ pub enum TopicUse {
     Redriven,
 }
 
+impl TopicUse {
+    /// Whether a running bridge reads what it has written there.
+    pub const fn is_read_back(self) -> bool {
+        match self {
+            Self::Positions | Self::Routes | Self::Writes => true,
+            Self::Data | Self::Gaps | Self::Redriven => false,
+        }
+    }
+}
+
 /// A topic as the brokers tell of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TopicFinding {

@@ -15,13 +15,6 @@ const SCENERY: Scenery = Scenery {
     routes: r#"  - name: account-changes
     from: { salesforce: /data/AccountChangeEvent, start: earliest }
     to: { kafka: crm.accounts.v1, format: avro }
-  - name: customers
-    from: { kafka: crm.customers, format: json, start: earliest }
-    to:
-      salesforce: Account
-      operation: upsert
-      external_id: Customer_Id__c
-      fields: { Customer_Id__c: value.id, Name: value.name, Phone: value.phone }
   - name: order-shipped
     from: { kafka: [shop.orders, shop.returns], format: json, start: earliest }
     to: { salesforce: /event/Order_Shipped__e, fields: { Order_Number__c: value.id } }

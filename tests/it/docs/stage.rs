@@ -35,13 +35,6 @@ const ROUTES: &str = r#"  - name: account-changes
   - name: order-shipped
     from: { salesforce: /event/Order_Shipped__e, start: earliest }
     to: { kafka: salesforce.order-shipped, format: json }
-  - name: customers
-    from: { kafka: crm.customers, format: json, start: earliest }
-    to:
-      salesforce: Account
-      operation: upsert
-      external_id: Customer_Id__c
-      fields: { Customer_Id__c: value.id, Name: value.name, Phone: value.phone }
 "#;
 const PAGES: Scenery = Scenery {
     routes: ROUTES,
@@ -49,13 +42,22 @@ const PAGES: Scenery = Scenery {
     topics: &[(CUSTOMERS, 1)],
     flowing: "accounts",
 };
-/// What the route `customers` reads.
+/// The route that all stages have: it writes to the object Account.
+const CUSTOMERS_ROUTE: &str = r#"  - name: customers
+    from: { kafka: crm.customers, format: json, start: earliest }
+    to:
+      salesforce: Account
+      operation: upsert
+      external_id: Customer_Id__c
+      fields: { Customer_Id__c: value.id, Name: value.name, Phone: value.phone }
+"#;
+/// What it reads.
 const CUSTOMERS: &str = "crm.customers";
 
 /// What a stage is made for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scenery {
-    /// As a configuration lists them. One is called `customers`, and writes to the object Account.
+    /// As a configuration lists them, but for `customers`.
     pub(super) routes: &'static str,
     pub(super) names: &'static [&'static str],
     /// Topics with their partitions that are there from the beginning, under names of their own.
@@ -100,7 +102,7 @@ impl Stage {
         };
         let org = Simulator::start(settings).await.unwrap();
         let name = unique("crm");
-        let mut routes = scenery.routes.to_owned();
+        let mut routes = [scenery.routes, CUSTOMERS_ROUTE].concat();
         let mut topics = Vec::new();
         for (topic, partitions) in scenery.topics {
             let own = unique(topic);

@@ -1,7 +1,9 @@
 //! Avro records under a contract of the registry: what a reader of the topic gets, whatever Salesforce does.
 
+use std::path::Path;
+
 use apache_avro::types::Value as Avro;
-use serde_json::json;
+use serde_json::{Value, json};
 use sfbridge::simulator::{Change, ChangeType, Simulator};
 
 use super::{ACCOUNTS, ONE_PARTITION, an_org, created, records, stored_position};
@@ -104,6 +106,25 @@ pub(super) fn setup(name: &str, kafka: &str, registry: &str, org: &Simulator, ro
         registry: Some(registry.to_owned()),
         ..Setup::new(name, kafka, org, routes)
     }
+}
+
+/// A contract file with these fields, where the bridge finds it.
+pub(super) fn contract(folder: &Path, name: &str, fields: &Value) -> String {
+    let schema =
+        json!({ "type": "record", "name": "Account", "namespace": "com.acme.crm", "fields": fields });
+    let path = folder.join(name);
+    std::fs::write(&path, schema.to_string()).unwrap();
+    path.display().to_string()
+}
+
+/// A field of text that may be null, and is where nothing is there.
+pub(super) fn optional(name: &str) -> Value {
+    json!({ "name": name, "type": ["null", "string"], "default": null })
+}
+
+/// A field of text that the contract has no default for.
+pub(super) fn wanted(name: &str) -> Value {
+    json!({ "name": name, "type": ["null", "string"] })
 }
 
 /// A route of account changes to one output.
@@ -306,25 +327,22 @@ async fn two_versions_of_a_contract_are_served_side_by_side_and_one_that_breaks_
     let (org, reader, name) = (an_org().await, Reader::of(&url), unique("pinned"));
     let [v1, v2, plain, dead] = ["v1", "v2", "whole", "dead"].map(unique);
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, fields: &str| {
-        let path = folder.path().join(name);
-        let schema =
-            format!(r#"{{"type":"record","name":"Account","namespace":"com.acme.crm","fields":[{fields}]}}"#);
-        std::fs::write(&path, schema).unwrap();
-        path.display().to_string()
-    };
-    let nullable = r#""type":["null","string"],"default":null"#;
-    let first = file(
+    let first = contract(
+        folder.path(),
         "v1.avsc",
-        &format!(r#"{{"name":"Name",{nullable}}},{{"name":"Phone",{nullable}}}"#),
+        &json!([optional("Name"), optional("Phone")]),
     );
-    let second = file(
+    let time = json!(["null", { "type": "long", "logicalType": "timestamp-millis" }]);
+    let second = contract(
+        folder.path(),
         "v2.avsc",
-        &format!(
-            r#"{{"name":"Name",{nullable}}},{{"name":"telephone","aliases":["Phone"],{nullable}}},
-               {{"name":"Colour__c","type":["null","string"]}},{{"name":"tier","type":"string","default":"none"}},
-               {{"name":"LastModifiedDate","type":["null",{{"type":"long","logicalType":"timestamp-millis"}}],"default":null}}"#
-        ),
+        &json!([
+            optional("Name"),
+            { "name": "telephone", "aliases": ["Phone"], "type": ["null", "string"], "default": null },
+            wanted("Colour__c"),
+            { "name": "tier", "type": "string", "default": "none" },
+            { "name": "LastModifiedDate", "type": time, "default": null },
+        ]),
     );
     let routes = format!(
         "  - name: accounts\n    from: {{ salesforce: {ACCOUNTS}, start: earliest }}\n    to:\n\
@@ -466,13 +484,9 @@ async fn a_contract_is_not_broken_by_what_its_filter_leaves_out() {
     );
     let (org, to) = (an_org().await, unique("choosy"));
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("account.avsc");
-    let industry = r#"{"name":"Industry","type":["null","string"]}"#;
-    let contract = format!(r#"{{"type":"record","name":"Account","fields":[{industry}]}}"#);
-    std::fs::write(&file, contract).unwrap();
+    let file = contract(folder.path(), "account.avsc", &json!([wanted("Industry")]));
     let routes = format!(
-        "  - name: all\n    from: {{ salesforce: /data/ChangeEvents, start: earliest }}\n    to: {{ kafka: {to}, format: json, filter: 'header.entityName == \"Account\"', contract: {{ file: {} }} }}\n",
-        file.display()
+        "  - name: all\n    from: {{ salesforce: /data/ChangeEvents, start: earliest }}\n    to: {{ kafka: {to}, format: json, filter: 'header.entityName == \"Account\"', contract: {{ file: {file} }} }}\n"
     );
     let _bridge = Bridge::start(&setup(&unique("split"), &kafka, &url, &org, &routes)).await;
     org.change(&Change::new("Contact", ChangeType::Create).field("Title", "t"))

@@ -1,12 +1,10 @@
 //! Avro of every kind: events without a header, contracts that halt, names of subjects, a contract's successor.
 
-use std::path::Path;
-
 use apache_avro::types::Value as Avro;
 use serde_json::{Value, json};
 use sfbridge::simulator::PlatformEvent;
 
-use super::avro::{Reader, field, setup, text};
+use super::avro::{Reader, contract, field, optional, setup, text, wanted};
 use super::{ACCOUNTS, ONE_PARTITION, an_org, committed, created, now_ms, records};
 use crate::need;
 use crate::support::bridge::{Bridge, Setup};
@@ -35,25 +33,6 @@ fn none() -> Avro {
 
 fn owned<const N: usize>(record: [(&str, Avro); N]) -> Vec<(String, Avro)> {
     record.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-/// A contract file with these fields, where the bridge finds it.
-fn contract(folder: &Path, name: &str, fields: &Value) -> String {
-    let schema =
-        json!({ "type": "record", "name": "Account", "namespace": "com.acme.crm", "fields": fields });
-    let path = folder.join(name);
-    std::fs::write(&path, schema.to_string()).unwrap();
-    path.display().to_string()
-}
-
-/// A field of text that may be null, and is where nothing is there.
-fn optional(name: &str) -> Value {
-    json!({ "name": name, "type": ["null", "string"], "default": null })
-}
-
-/// A field of text that the contract has no default for.
-fn wanted(name: &str) -> Value {
-    json!({ "name": name, "type": ["null", "string"] })
 }
 
 /// They have no header to rewrite: all that the schema names is the body.

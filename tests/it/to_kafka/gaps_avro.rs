@@ -4,7 +4,7 @@ use apache_avro::types::Value as Avro;
 use serde_json::json;
 use sfbridge::simulator::{Change, ChangeType};
 
-use super::avro::{Reader, field, header, setup, text, texts};
+use super::avro::{Reader, contract, field, header, optional, setup, text, texts};
 use super::gaps::{GONE, ONE, a_gap_and_an_older_change, a_long_text_changes, millis, route};
 use super::{an_org, committed, gap_reports, records};
 use crate::need;
@@ -40,16 +40,6 @@ async fn kinds(reader: &Reader, seen: &[Seen]) -> Vec<String> {
     kinds
 }
 
-/// A contract file of nullable texts.
-fn contract(folder: &tempfile::TempDir, fields: &[&str]) -> String {
-    let path = folder.path().join("account.avsc");
-    let field = |name: &&str| json!({"name": name, "type": ["null", "string"], "default": null});
-    let fields: Vec<_> = fields.iter().map(field).collect();
-    let schema = json!({"type": "record", "name": "Account", "namespace": "com.acme.crm", "fields": fields});
-    std::fs::write(&path, schema.to_string()).unwrap();
-    path.display().to_string()
-}
-
 /// Pain: gaps that nobody sees.
 #[tokio::test]
 async fn a_gap_is_filled_in_avro_too_whole_and_under_a_pinned_contract() {
@@ -61,7 +51,11 @@ async fn a_gap_is_filled_in_avro_too_whole_and_under_a_pinned_contract() {
     let [whole, pinned] = ["whole", "pinned"].map(unique);
     let committed_at = a_gap_and_an_older_change(&org);
     let folder = tempfile::tempdir().unwrap();
-    let file = contract(&folder, &["Name", "Phone", "Fax"]);
+    let file = contract(
+        folder.path(),
+        "account.avsc",
+        &json!([optional("Name"), optional("Phone"), optional("Fax")]),
+    );
     let outputs = format!(
         "[{{ kafka: {whole}, format: avro, tombstones: true }}, {{ kafka: {pinned}, format: avro, contract: {{ file: {file} }} }}]"
     );
@@ -215,7 +209,11 @@ async fn a_diff_is_read_again_passed_on_or_kept_in_avro_too() {
     let topics = ["passed", "read", "by-default", "without", "kept"].map(unique);
     let [passed, read, by_default, without, kept] = &topics;
     let folder = tempfile::tempdir().unwrap();
-    let file = contract(&folder, &["Phone", "Description"]);
+    let file = contract(
+        folder.path(),
+        "account.avsc",
+        &json!([optional("Phone"), optional("Description")]),
+    );
     let whole = |topic: &str| format!("{{ kafka: {topic}, format: avro }}");
     let pinned = |topic: &str| format!("{{ kafka: {topic}, format: avro, contract: {{ file: {file} }} }}");
     let routes = [
